@@ -1,0 +1,14 @@
+/** Base of every error that Attune raises on purpose: what is required, what came, what to do next. */
+export class AttuneError extends Error {
+  override name = "AttuneError";
+}
+
+/** A shape or dtype does not fit an operation; raised while tracing, before anything runs. */
+export class ShapeError extends AttuneError {
+  override name = "ShapeError";
+}
+
+/** The runtime under the compiled graph is missing or refused to run it. */
+export class RuntimeError extends AttuneError {
+  override name = "RuntimeError";
+}

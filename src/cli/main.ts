@@ -1,0 +1,109 @@
+/**
+ * The attune command: parses, runs one command, and ends with an exit code (see failure.ts).
+ * The first Ctrl-C asks the command to stop, the second ends the process at once.
+ */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { setExecutor } from "./command.ts";
+import { createContext, type Streams } from "./context.ts";
+import { describeFailure, exitCodeOf, exitCodes, InterruptedError } from "./failure.ts";
+import { addGlobalOptions, type GlobalOptions } from "./options.ts";
+
+/** Every command, in the order of the help text. A row registers options and help; the work loads when it runs. */
+export const commands: readonly ((program: Command) => void)[] = [];
+
+function version(): string {
+  const packageJson = new URL("../../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(packageJson, "utf8")) as { version: string }).version;
+}
+
+/** The commander program with all commands; `execute` gets the command that was chosen. */
+export function createProgram(registrations: typeof commands, streams: Streams): Command {
+  const program = new Command("attune")
+    .description("RLHF for TypeScript: train, align and evaluate language models at native speed")
+    .version(version(), "-V, --version", "print the version")
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => streams.stdout.write(text),
+      writeErr: (text) => streams.stderr.write(text),
+    })
+    .showHelpAfterError("(--help shows the options)")
+    .exitOverride();
+  addGlobalOptions(program);
+  for (const register of registrations) register(program);
+  return program;
+}
+
+/** Runs one command line; resolves with the exit code and never rejects. */
+export async function runCli(
+  argv: readonly string[],
+  { registrations = commands, streams = process as Streams, signal = new AbortController().signal } = {},
+): Promise<number> {
+  let debug = argv.includes("--debug");
+  const say = (text: string) => streams.stderr.write(`${text}\n`);
+  try {
+    const program = createProgram(registrations, streams);
+    setExecutor(program, async (command, run) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      debug = options.debug ?? false;
+      const { context, close } = createContext(options, signal, streams);
+      try {
+        await run(context);
+      } finally {
+        close();
+      }
+    });
+    await program.parseAsync(argv, { from: "user" });
+    return signal.aborted ? interrupted(signal, say) : exitCodes.success;
+  } catch (error) {
+    if (error instanceof CommanderError) return exitCodeOf(error); // commander has said it already
+    if (signal.aborted && isAbort(error)) return interrupted(signal, say);
+    say(describeFailure(error, debug));
+    return exitCodeOf(error);
+  }
+}
+
+const isAbort = (error: unknown): boolean =>
+  error instanceof InterruptedError || (error instanceof Error && error.name === "AbortError");
+
+function interrupted(signal: AbortSignal, say: (text: string) => void): number {
+  const { reason } = signal;
+  if (!(reason instanceof InterruptedError)) return exitCodes.interrupted;
+  if (reason.exitCode !== exitCodes.success) say(`attune: ${reason.message}`);
+  return reason.exitCode;
+}
+
+/** The process around `runCli`: signals, closed pipes, console output of libraries, the exit. */
+export async function main(argv: readonly string[], registrations = commands): Promise<never> {
+  const stop = new AbortController();
+  const onSignal = (name: string, exitCode: number) => () => {
+    if (stop.signal.aborted) process.exit(exitCode);
+    process.stderr.write("\nattune: stopping after this step; once more stops at once\n");
+    stop.abort(new InterruptedError(`stopped by ${name}`, exitCode));
+  };
+  process.on("SIGINT", onSignal("Ctrl-C", exitCodes.interrupted));
+  process.on("SIGTERM", onSignal("SIGTERM", exitCodes.terminated));
+  // `attune ... | head`: nobody reads on, so the command stops, and that is no failure
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    if (!stop.signal.aborted)
+      stop.abort(new InterruptedError("standard output was closed", exitCodes.success));
+  });
+  process.stderr.on("error", () => {}); // nobody reads the progress: go on in silence
+  // what a library logs must not get between the results
+  console.log = console.info = console.debug = console.error;
+
+  const code = await runCli(argv, { registrations, signal: stop.signal });
+  // worker threads or open handles of the runtime must not keep a finished command alive
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(code);
+}
+
+const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
+  new Promise((resolve) => {
+    if (stream.writableLength === 0 || stream.destroyed) resolve();
+    else {
+      stream.once("close", resolve);
+      stream.write("", () => resolve());
+    }
+  });

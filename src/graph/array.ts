@@ -56,9 +56,10 @@ export function hostArray<D extends DType>(
   if (values.length !== n)
     throw new ShapeError(`hostArray: [${shape.join(", ")}] needs ${n} values, got ${values.length}`);
   if (values instanceof storages[dtype]) return { dtype, shape, data: values as StorageOf[D] };
+  const numbers = values as ArrayLike<number>;
   const data =
     dtype === "int64"
-      ? BigInt64Array.from(values as ArrayLike<number>, (v) => BigInt(v))
-      : new storages[dtype](values as ArrayLike<number>);
+      ? BigInt64Array.from(numbers, BigInt)
+      : storages[dtype as Exclude<DType, "int64">].from(numbers);
   return { dtype, shape, data: data as StorageOf[D] };
 }

@@ -1,0 +1,224 @@
+/**
+ * Runs programs: what holds sessions and the arrays that stay with them.
+ *
+ * `LocalEngine` works with either package of ONNX Runtime in the thread it lives in; a session's `run`
+ * blocks that thread. `node-engine.ts` puts one into a worker thread behind the same interface.
+ */
+import type * as Ort from "onnxruntime-common";
+import { bytesPerElement, type DType, type HostArray, sizeOf, type Storage } from "./array.ts";
+import { checkShape, type Program, type Provider } from "./compile.ts";
+import { AttuneError, RuntimeError } from "./errors.ts";
+import { flatten, mapTree, type Tree, unflatten } from "./tree.ts";
+
+/** An array that stays with the engine; its bytes come to the host only when asked for. */
+export interface Resident {
+  readonly resident: number;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export type Value = HostArray | Resident;
+
+/** A program in an engine. */
+export interface Executable {
+  readonly executable: number;
+  readonly program: Pick<Program, "inputs" | "outputs" | "donated">;
+}
+
+export interface Engine {
+  readonly provider: Provider;
+  readonly threads: number;
+  /** Compiles a program's session; the same program is compiled once. */
+  load(program: Program): Promise<Executable>;
+  /** Calls a program; donated results come back as residents, all others as host arrays. */
+  run(executable: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>>;
+  put(tree: Tree<HostArray>): Promise<Tree<Resident>>;
+  get(tree: Tree<Resident>): Promise<Tree<HostArray>>;
+  free(tree: Tree<Resident>): Promise<void>;
+  unload(executable: Executable): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface EngineOptions {
+  provider?: Provider;
+  /** Threads of one operation. */
+  threads?: number;
+  /** Sessions are dropped, the longest unused first, when their weights and models exceed this. */
+  cacheBytes?: number;
+  /** Writes ONNX Runtime's own profile beside this prefix. */
+  profile?: string;
+}
+
+interface LoadedSession {
+  readonly session: Ort.InferenceSession;
+  readonly program: Program;
+  readonly bytes: number;
+}
+
+export class LocalEngine implements Engine {
+  readonly provider: Provider;
+  readonly threads: number;
+  readonly #ort: typeof Ort;
+  readonly #options: EngineOptions;
+  readonly #sessions = new Map<number, LoadedSession>();
+  readonly #programs = new Map<string, Executable>();
+  readonly #residents = new Map<number, { tensor: Ort.Tensor; value: HostArray }>();
+  #next = 1;
+
+  constructor(ort: typeof Ort, options: EngineOptions = {}) {
+    this.#ort = ort;
+    this.#options = options;
+    this.provider = options.provider ?? "cpu";
+    this.threads = options.threads ?? 0;
+  }
+
+  async load(program: Program): Promise<Executable> {
+    if (program.provider !== this.provider)
+      throw new AttuneError(`load: the program was compiled for ${program.provider}, the engine runs ${this.provider}`);
+    const signature = program.model.external.length === 0 ? hash(program.model.bytes) : undefined;
+    const known = signature === undefined ? undefined : this.#programs.get(signature);
+    if (known && this.#sessions.has(known.executable)) return known;
+    const { bytes, external } = program.model;
+    const size = bytes.byteLength + external.reduce((n, { data }) => n + data.byteLength, 0);
+    await this.#makeRoom(size);
+    const session = await this.#create(program);
+    const executable = { executable: this.#next++, program };
+    this.#sessions.set(executable.executable, { session, program, bytes: size });
+    if (signature !== undefined) this.#programs.set(signature, executable);
+    return executable;
+  }
+
+  async #create({ model }: Program): Promise<Ort.InferenceSession> {
+    const { profile } = this.#options;
+    try {
+      return await this.#ort.InferenceSession.create(model.bytes, {
+        executionProviders: [this.provider],
+        ...(this.threads > 0 ? { intraOpNumThreads: this.threads } : {}),
+        interOpNumThreads: 1,
+        enableMemPattern: false,
+        graphOptimizationLevel: "all",
+        logSeverityLevel: 3,
+        externalData: model.external.map(({ path, data }) => ({ path, data })),
+        ...(profile ? { enableProfiling: true, profileFilePrefix: profile } : {}),
+      });
+    } catch (cause) {
+      throw new RuntimeError(`The ${this.provider} provider refused the graph: ${(cause as Error).message}`, { cause });
+    }
+  }
+
+  /** Releases the sessions that were not used for the longest time until `bytes` more fit the budget. */
+  async #makeRoom(bytes: number): Promise<void> {
+    const budget = this.#options.cacheBytes ?? Number.POSITIVE_INFINITY;
+    let used = bytes + [...this.#sessions.values()].reduce((n, s) => n + s.bytes, 0);
+    for (const [id, loaded] of [...this.#sessions]) {
+      if (used <= budget) return;
+      this.#sessions.delete(id);
+      await loaded.session.release();
+      used -= loaded.bytes;
+    }
+  }
+
+  async run({ executable }: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>> {
+    const loaded = this.#sessions.get(executable);
+    if (!loaded) throw new AttuneError("run: the program is no longer loaded; load it again");
+    // Insertion order is the order of last use.
+    this.#sessions.delete(executable);
+    this.#sessions.set(executable, loaded);
+    const { program, session } = loaded;
+    const values = args.map((tree) => flatten(tree));
+    const feeds: Record<string, Ort.Tensor> = {};
+    const residentOf: Record<string, Resident> = {};
+    for (const { name, argument, path, spec } of program.inputs) {
+      const value = values[argument]?.[path];
+      if (!value) throw new AttuneError(`run: argument ${argument} has no ${path}`);
+      checkShape(name, spec, value);
+      if ("resident" in value) residentOf[name] = value;
+      feeds[name] = this.#tensor(value);
+    }
+    const fetches: Record<string, Ort.Tensor | null> = {};
+    for (const name of program.outputs) {
+      const pair = program.donated[name];
+      const inPlace = pair?.inPlace && residentOf[pair.input];
+      fetches[name] = inPlace ? (feeds[pair.input] as Ort.Tensor) : null;
+    }
+    const results = await session.run(feeds, fetches);
+    const out: Record<string, Value> = {};
+    for (const name of program.outputs) {
+      const pair = program.donated[name];
+      const resident = pair && residentOf[pair.input];
+      if (resident && pair.inPlace) out[name] = resident;
+      else {
+        const value = this.#host(results[name] as Ort.Tensor);
+        out[name] = resident ? this.#replace(resident, value) : value;
+      }
+    }
+    return unflatten(out);
+  }
+
+  #tensor(value: Value): Ort.Tensor {
+    if (!("resident" in value)) return this.#wrap(value);
+    const entry = this.#residents.get(value.resident);
+    if (!entry) throw new AttuneError("run: an array was freed before it was used");
+    return entry.tensor;
+  }
+
+  #wrap({ dtype, shape, data }: HostArray): Ort.Tensor {
+    return new this.#ort.Tensor(dtype as "float32", data as Float32Array, shape);
+  }
+
+  #host(tensor: Ort.Tensor): HostArray {
+    return { dtype: tensor.type as DType, shape: [...tensor.dims], data: tensor.data as Storage } as HostArray;
+  }
+
+  #replace(resident: Resident, value: HostArray): Resident {
+    this.#residents.set(resident.resident, { tensor: this.#wrap(value), value });
+    return resident;
+  }
+
+  async put(tree: Tree<HostArray>): Promise<Tree<Resident>> {
+    return mapTree(tree, (value) => {
+      if (value.data.length !== sizeOf(value.shape))
+        throw new AttuneError(`put: [${value.shape}] does not hold ${value.data.length} values`);
+      const resident = { resident: this.#next++, dtype: value.dtype, shape: value.shape };
+      return this.#replace(resident, { ...value, data: value.data.slice() } as HostArray);
+    });
+  }
+
+  async get(tree: Tree<Resident>): Promise<Tree<HostArray>> {
+    return mapTree(tree, ({ resident }) => {
+      const entry = this.#residents.get(resident);
+      if (!entry) throw new AttuneError("get: the array was freed");
+      return { ...entry.value, data: entry.value.data.slice() } as HostArray;
+    });
+  }
+
+  async free(tree: Tree<Resident>): Promise<void> {
+    for (const { resident } of Object.values(flatten(tree))) this.#residents.delete(resident);
+  }
+
+  async unload({ executable }: Executable): Promise<void> {
+    const loaded = this.#sessions.get(executable);
+    this.#sessions.delete(executable);
+    await loaded?.session.release();
+  }
+
+  /** Bytes of the arrays that stay here. */
+  get residentBytes(): number {
+    let bytes = 0;
+    for (const { value } of this.#residents.values()) bytes += value.data.length * bytesPerElement(value.dtype);
+    return bytes;
+  }
+
+  async dispose(): Promise<void> {
+    for (const { session } of this.#sessions.values()) await session.release();
+    this.#sessions.clear();
+    this.#residents.clear();
+  }
+}
+
+/** FNV-1a over a model's bytes, with its length: the signature of a compiled program. */
+function hash(bytes: Uint8Array): string {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ (bytes[i] as number), 0x01000193);
+  return `${bytes.length}:${h >>> 0}`;
+}

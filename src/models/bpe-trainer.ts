@@ -7,7 +7,7 @@
  * `tokenizers` (highest count first, then the lower left id, then the lower right id), so the merges are equal.
  */
 
-import { byteToSymbol, utf8Encoder } from "./byte-level.ts";
+import { byteToSymbol, gpt2Words, utf8Encoder } from "./byte-level.ts";
 import { TokenizerError } from "./errors.ts";
 import { PairHeap } from "./pair-heap.ts";
 import type { TokenizerConfig, TokenizerJson } from "./tokenizer-files.ts";
@@ -34,13 +34,6 @@ export interface TrainedBpe {
   config: TokenizerConfig;
   vocabSize: number;
 }
-
-/** Unicode `White_Space`, which is what `tokenizers` means by `\s` (JavaScript's adds U+FEFF and lacks U+0085). */
-const S = "\\p{White_Space}";
-const gpt2Words = new RegExp(
-  `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${S}\\p{L}\\p{N}]+|${S}+(?!\\P{White_Space})|${S}+`,
-  "gu",
-);
 
 /** Room for a pair of ids in one exact double: ids stay below 2^26. */
 const PAIR_BASE = 2 ** 26;

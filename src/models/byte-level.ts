@@ -1,4 +1,13 @@
-/** GPT-2's reversible map between the 256 bytes and printable characters, which byte-level tokenizers spell with. */
+/** GPT-2's words, and its reversible map between the 256 bytes and printable characters, which spells them. */
+
+/** Unicode `White_Space`, which is what `tokenizers` means by `\s` (JavaScript's adds U+FEFF and lacks U+0085). */
+const S = "\\p{White_Space}";
+
+/** GPT-2's pre-tokenisation: contractions, letters, numbers, the rest, each with one space before; white space. */
+export const gpt2Words = new RegExp(
+  `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${S}\\p{L}\\p{N}]+|${S}+(?!\\P{White_Space})|${S}+`,
+  "gu",
+);
 
 export const utf8Encoder = new TextEncoder();
 

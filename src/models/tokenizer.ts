@@ -15,6 +15,8 @@ import {
   withClassDefaults,
   withConfiguredTokens,
 } from "./added-tokens.ts";
+import { bpeMerger } from "./bpe-merge.ts";
+import { gpt2Words } from "./byte-level.ts";
 import { TokenizerError } from "./errors.ts";
 import { llamaPipeline } from "./llama-pipeline.ts";
 import type { AddedToken, PipelineStep, TokenizerConfig, TokenizerFiles, TokenizerJson } from "./tokenizer-files.ts";
@@ -121,7 +123,7 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
   return tokenizer;
 }
 
-/** The library's tokenizer, with clean-up off (as `transformers` 5 has it) and byte-order marks kept. */
+/** The library's tokenizer, with clean-up off (as `transformers` 5 has it), faster merging, and `repair`. */
 function makeEngine(definition: TokenizerJson): Engine {
   let engine: Engine;
   try {
@@ -133,15 +135,33 @@ function makeEngine(definition: TokenizerJson): Engine {
       { cause: error },
     );
   }
-  keepByteOrderMarks(engine.decoder);
+  const { model } = definition;
+  if (model.type === "BPE" && !model.end_of_word_suffix && !model.continuing_subword_prefix) {
+    (engine.model as unknown as { bpe: (word: string) => string[] }).bpe = bpeMerger(model);
+  }
+  repair(engine.pre_tokenizer);
+  repair(engine.decoder);
   return engine;
 }
 
-/** The library's ByteFallback decoder would drop U+FEFF at the start of a run of byte tokens. */
-function keepByteOrderMarks(step: unknown): void {
-  const decoder = step as { config?: PipelineStep; decoders?: unknown[]; text_decoder?: TextDecoder } | null;
-  if (decoder?.config?.type === "ByteFallback") decoder.text_decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  for (const inner of decoder?.decoders ?? []) keepByteOrderMarks(inner);
+/** A pipeline step of the library, as far as it is repaired. */
+interface EngineStep {
+  config?: PipelineStep;
+  decoders?: EngineStep[];
+  tokenizers?: EngineStep[];
+  text_decoder?: TextDecoder;
+  pattern?: RegExp;
+}
+
+/**
+ * Two places where the library differs from `tokenizers`: its ByteFallback decoder drops U+FEFF at the start of a run
+ * of byte tokens, and its GPT-2 pattern uses JavaScript's idea of white space.
+ */
+function repair(given: unknown): void {
+  const step = given as EngineStep | null;
+  if (step?.config?.type === "ByteFallback") step.text_decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  if (step?.config?.type === "ByteLevel" && step.pattern) step.pattern = gpt2Words;
+  for (const inner of [...(step?.decoders ?? []), ...(step?.tokenizers ?? [])]) repair(inner);
 }
 
 /** `added_tokens_decoder` lists the added tokens a second time in some files: keep both lists equal. */

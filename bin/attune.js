@@ -3,7 +3,8 @@
 import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
 
-nodeModule.enableCompileCache?.(); // from Node 22.8: compiled code is kept between starts
+// from Node 22.8: compiled code is kept between starts
+/** @type {{ enableCompileCache?: () => void }} */ (nodeModule).enableCompileCache?.();
 
 const build = new URL("../scripts/build.js", import.meta.url);
 try {

@@ -10,7 +10,6 @@ import { writeFileSync } from "node:fs";
 export const closingLine = ({ passed, failed, skipped }) =>
   `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 
-/** @implements {import("vitest/node").Reporter} */
 export class ClosingReporter {
   /** @param {string} [notRun]  what this run leaves to another command */
   constructor(notRun) {

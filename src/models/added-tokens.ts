@@ -5,10 +5,24 @@
  * roles, then the extra special tokens) are added to the vocabulary at its end, in that order.
  */
 import { TokenizerError } from "./errors.ts";
-import type { AddedToken, ConfigToken, TokenizerConfig, TokenizerFiles, TokenizerJson } from "./tokenizer-files.ts";
+import type {
+  AddedToken,
+  ConfigToken,
+  TokenizerConfig,
+  TokenizerFiles,
+  TokenizerJson,
+} from "./tokenizer-files.ts";
 
 /** The named roles, in the order in which `transformers` adds missing ones. */
-const roles = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] as const;
+const roles = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+] as const;
 export type TokenRole = (typeof roles)[number];
 
 /** A token to add: its text, or its text with matching flags (all false, `special` true unless said otherwise). */
@@ -52,7 +66,10 @@ export function specialTokensMap(config: TokenizerConfig): Partial<Record<TokenR
  * The configuration with its class and the roles that the class fills by itself. A role whose token the vocabulary
  * lacks stays empty (`transformers` would add a token that the model has no embedding for).
  */
-export function withClassDefaults({ tokenizer, config }: TokenizerFiles, modelType?: string): TokenizerConfig {
+export function withClassDefaults(
+  { tokenizer, config }: TokenizerFiles,
+  modelType?: string,
+): TokenizerConfig {
   const name = (config.tokenizer_class ?? classOfModel[modelType ?? ""])?.replace(/Fast$/, "");
   const { vocab } = tokenizer.model;
   const known = new Set(tokenizer.added_tokens.map((token) => token.content));
@@ -83,7 +100,11 @@ export function addTokens(
 ): { tokenizer: TokenizerJson; added: AddedToken[] } {
   const { vocab } = tokenizer.model;
   const idOf = (text: string) =>
-    Array.isArray(vocab) ? vocab.findIndex(([token]) => token === text) : Object.hasOwn(vocab, text) ? (vocab[text] ?? -1) : -1;
+    Array.isArray(vocab)
+      ? vocab.findIndex(([token]) => token === text)
+      : Object.hasOwn(vocab, text)
+        ? (vocab[text] ?? -1)
+        : -1;
   const all = new Map(tokenizer.added_tokens.map((token) => [token.content, token]));
   const added: AddedToken[] = [];
   let next = vocabularySize(tokenizer);
@@ -125,7 +146,9 @@ export function withConfiguredTokens({ tokenizer, config }: TokenizerFiles): Tok
   const special = [...named, ...extra].flatMap((token): NewToken[] => {
     const text = tokenText(token as ConfigToken | undefined);
     if (text === undefined) return [];
-    return [typeof token === "string" ? text : { ...(token as Partial<AddedToken>), content: text, special: true }];
+    return [
+      typeof token === "string" ? text : { ...(token as Partial<AddedToken>), content: text, special: true },
+    ];
   });
   return addTokens(tokenizer, [...decoder, ...special]).tokenizer;
 }

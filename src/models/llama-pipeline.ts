@@ -12,12 +12,23 @@ const byteLevelStep = '"ByteLevel"';
 
 /** The tokenizer that `AutoTokenizer` would use; the same object when the class asks for no rebuilding. */
 export function llamaPipeline({ tokenizer, config }: TokenizerFiles, modelType?: string): TokenizerJson {
-  const isLlama = config.tokenizer_class === "LlamaTokenizer" || config.tokenizer_class === "LlamaTokenizerFast";
+  const isLlama =
+    config.tokenizer_class === "LlamaTokenizer" || config.tokenizer_class === "LlamaTokenizerFast";
   const steps = JSON.stringify([tokenizer.pre_tokenizer, tokenizer.decoder, tokenizer.post_processor]);
-  if (!isLlama || modelType === "mistral" || tokenizer.model.type !== "BPE" || steps.includes(byteLevelStep)) {
+  if (
+    !isLlama ||
+    modelType === "mistral" ||
+    tokenizer.model.type !== "BPE" ||
+    steps.includes(byteLevelStep)
+  ) {
     return tokenizer;
   }
-  const metaspace = (scheme: string) => ({ type: "Metaspace", replacement: "▁", prepend_scheme: scheme, split: false });
+  const metaspace = (scheme: string) => ({
+    type: "Metaspace",
+    replacement: "▁",
+    prepend_scheme: scheme,
+    split: false,
+  });
   const prefix = config.add_prefix_space !== false;
   const scheme = prefix ? (config.legacy ? "always" : "first") : "never";
   return {
@@ -44,7 +55,8 @@ export function llamaPipeline({ tokenizer, config }: TokenizerFiles, modelType?:
 function dropUnknown({ model: { vocab } }: TokenizerJson): PipelineStep[] {
   const tokens = new Set(Array.isArray(vocab) ? vocab.map(([token]) => token) : Object.keys(vocab));
   const byteToken = (byte: number) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
-  if (Array.from({ length: 256 }, (_, byte) => byteToken(byte)).every((token) => tokens.has(token))) return [];
+  if (Array.from({ length: 256 }, (_, byte) => byteToken(byte)).every((token) => tokens.has(token)))
+    return [];
   const known = [...tokens].filter((token) => [...token].length === 1).map(escapeForClass);
   return [{ type: "Replace", pattern: { Regex: `[^▁${known.join("")}]` }, content: "" }];
 }

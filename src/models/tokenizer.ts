@@ -19,7 +19,13 @@ import { bpeMerger } from "./bpe-merge.ts";
 import { gpt2Words } from "./byte-level.ts";
 import { TokenizerError } from "./errors.ts";
 import { llamaPipeline } from "./llama-pipeline.ts";
-import type { AddedToken, PipelineStep, TokenizerConfig, TokenizerFiles, TokenizerJson } from "./tokenizer-files.ts";
+import type {
+  AddedToken,
+  PipelineStep,
+  TokenizerConfig,
+  TokenizerFiles,
+  TokenizerJson,
+} from "./tokenizer-files.ts";
 
 export interface EncodeOptions {
   /** Let the post-processor put its special tokens around the text (a `<s>` in front, say). Default true. */
@@ -89,7 +95,9 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
   const engine = makeEngine(definition);
   const vocabSize = vocabularySize(definition);
   const specialTokens = specialTokensMap(config);
-  const specialIds = new Set(definition.added_tokens.filter((token) => token.special).map((token) => token.id));
+  const specialIds = new Set(
+    definition.added_tokens.filter((token) => token.special).map((token) => token.id),
+  );
   const idOf = (token: string | undefined) => (token === undefined ? undefined : engine.token_to_id(token));
 
   const tokenizer: Tokenizer = {
@@ -107,17 +115,23 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
       engine.encode(text, { add_special_tokens: addSpecialTokens }).ids,
     encodeBatch: (texts, encodeOptions) => texts.map((text) => tokenizer.encode(text, encodeOptions)),
     decode(ids, { skipSpecialTokens = false } = {}) {
-      const known = ids.filter((id) => engine.id_to_token(id) !== undefined && !(skipSpecialTokens && specialIds.has(id)));
+      const known = ids.filter(
+        (id) => engine.id_to_token(id) !== undefined && !(skipSpecialTokens && specialIds.has(id)),
+      );
       return known.length === 0 ? "" : engine.decode(known);
     },
     tokenToId: (token) => engine.token_to_id(token),
     idToToken: (id) => engine.id_to_token(id),
     addTokens(tokens) {
       const grown = addTokens(complete, tokens);
-      const next = createTokenizer({ tokenizer: grown.tokenizer, config: grownConfig(files.config, grown.tokenizer) }, options);
+      const next = createTokenizer(
+        { tokenizer: grown.tokenizer, config: grownConfig(files.config, grown.tokenizer) },
+        options,
+      );
       return { tokenizer: next, added: grown.added };
     },
-    withConfig: (changes) => createTokenizer({ tokenizer: complete, config: { ...files.config, ...changes } }, options),
+    withConfig: (changes) =>
+      createTokenizer({ tokenizer: complete, config: { ...files.config, ...changes } }, options),
     toJSON: () => structuredClone({ tokenizer: complete, config: files.config }),
   };
   return tokenizer;
@@ -159,7 +173,8 @@ interface EngineStep {
  */
 function repair(given: unknown): void {
   const step = given as EngineStep | null;
-  if (step?.config?.type === "ByteFallback") step.text_decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  if (step?.config?.type === "ByteFallback")
+    step.text_decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   if (step?.config?.type === "ByteLevel" && step.pattern) step.pattern = gpt2Words;
   for (const inner of [...(step?.decoders ?? []), ...(step?.tokenizers ?? [])]) repair(inner);
 }

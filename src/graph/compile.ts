@@ -8,17 +8,17 @@
 import type { HostArray } from "./array.ts";
 import { AttuneError, ShapeError } from "./errors.ts";
 import { type Graph, type Lowering, type OnnxModel, prepare, toOnnx } from "./lowering.ts";
-import { cpuFusions, cpuLowering } from "./lowering-cpu.ts";
-import { reachable } from "./passes.ts";
+import { cpuFusions, cpuLowering, cpuTakes } from "./lowering-cpu.ts";
+import { dependencies, reachable } from "./passes.ts";
 import { input, type Node, type Tensor, type TensorSpec } from "./tensor.ts";
 import { flatten, mapTree, type Tree } from "./tree.ts";
 
 export type Provider = "cpu" | "webgpu" | "cuda" | "wasm";
 
 export const lowerings: Readonly<Record<Provider, Lowering>> = {
-  cpu: { table: cpuLowering, fusions: cpuFusions },
-  wasm: { table: cpuLowering, fusions: cpuFusions },
-  cuda: { table: cpuLowering, fusions: cpuFusions },
+  cpu: { table: cpuLowering, fusions: cpuFusions, takes: cpuTakes },
+  wasm: { table: cpuLowering, fusions: cpuFusions, takes: cpuTakes },
+  cuda: { table: cpuLowering, fusions: cpuFusions, takes: cpuTakes },
   webgpu: { table: cpuLowering, fusions: cpuFusions },
 };
 
@@ -150,11 +150,25 @@ function donations(graph: Graph, donate: Readonly<Record<string, number>>, lower
 
 const elementwise = new Set(["add", "sub", "mul", "div", "where", "neg", "sqrt", "maximum", "minimum"]);
 
-/** Answers whether a result may overwrite an input: every reader of the input must come before its writer. */
+/**
+ * Answers whether a result may overwrite an input: every reader of the input, or of a view of it, must come
+ * before its writer.
+ */
 function inPlaceWriters(outputs: readonly Tensor[]): (result: Tensor, source: Tensor) => boolean {
   const nodes = reachable(outputs);
   const readers = new Map<Tensor, Node[]>();
-  for (const node of nodes) for (const x of node.inputs) readers.set(x, [...(readers.get(x) ?? []), node]);
+  const views = new Map<Tensor, Tensor>();
+  for (const node of nodes) {
+    const [y, x] = [node.outputs[0] as Tensor, node.inputs[0]];
+    if (node.op === "reshape" && x) views.set(y, views.get(x) ?? x);
+    for (const x of dependencies(node)) {
+      const source = views.get(x) ?? x;
+      const known = readers.get(source);
+      if (known) known.push(node);
+      else readers.set(source, [node]);
+    }
+  }
+  const returned = new Set(outputs.map((x) => views.get(x) ?? x));
   const ancestors = new Map<Node, Set<Node>>();
   const ancestorsOf = (node: Node): Set<Node> => {
     const known = ancestors.get(node);
@@ -162,7 +176,7 @@ function inPlaceWriters(outputs: readonly Tensor[]): (result: Tensor, source: Te
     const found = new Set<Node>();
     const stack = [node];
     for (let at = stack.pop(); at; at = stack.pop())
-      for (const x of at.inputs)
+      for (const x of dependencies(at))
         if (!found.has(x.node)) {
           found.add(x.node);
           stack.push(x.node);
@@ -171,7 +185,7 @@ function inPlaceWriters(outputs: readonly Tensor[]): (result: Tensor, source: Te
     return found;
   };
   return (result, source) => {
-    if (!elementwise.has(result.node.op)) return false;
+    if (!elementwise.has(result.node.op) || returned.has(source)) return false;
     const before = ancestorsOf(result.node);
     return (readers.get(source) ?? []).every((reader) => reader === result.node || before.has(reader));
   };

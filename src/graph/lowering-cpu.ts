@@ -1,19 +1,44 @@
 /** How ONNX Runtime's CPU provider runs each operation: one row per operation, and the pairs that it fuses. */
+import { hostArray } from "./array.ts";
 import { sameShape } from "./dims.ts";
-import { type LoweringTable, lowered, standardLowering } from "./lowering.ts";
+import { type LoweringRule, type LoweringTable, lowered, standardLowering } from "./lowering.ts";
 import type { Fusion } from "./passes.ts";
-import { makeNode, type Tensor } from "./tensor.ts";
+import { makeNode, type Node, type Tensor } from "./tensor.ts";
+
+const isFloat32 = (node: Node): boolean => node.outputs[0]?.dtype === "float32";
+
+/** Operations whose kernels take float32 alone; in float64 they run as what they mean. */
+const float32Only = new Set(["gelu", "geluErf", "softplus", "cos", "layerNorm"]);
+export const cpuTakes = (node: Node): boolean => isFloat32(node) || !float32Only.has(node.op);
+
+/** alpha op(a) @ op(b) without the contributed kernel, which takes float32 alone. */
+const plainProduct: LoweringRule = (b, { attributes, inputs, outputs }, names) => {
+  const factors = inputs.map((x, i) => {
+    const name = names[i] as string;
+    if (!(i === 0 ? attributes.transposeA : attributes.transposeB)) return name;
+    const rank = x.shape.length;
+    const perm = [...Array(rank - 2).keys(), rank - 1, rank - 2];
+    return lowered(b.emit("Transpose", [name], { perm }));
+  });
+  const product = b.emit("MatMul", factors);
+  if (attributes.alpha === 1) return product;
+  const alpha = b.constant(hostArray((outputs[0] as Tensor).dtype, [], [attributes.alpha as number]));
+  return b.emit("Mul", [lowered(product), alpha]);
+};
 
 export const cpuLowering: LoweringTable = {
   ...standardLowering,
-  matmul: (b, { attributes: { transposeA, transposeB, alpha } }, inputs) =>
-    transposeA || transposeB || alpha !== 1
+  matmul: (b, node, inputs) => {
+    const { transposeA, transposeB, alpha } = node.attributes;
+    if (!isFloat32(node)) return plainProduct(b, node, inputs);
+    return transposeA || transposeB || alpha !== 1
       ? b.emit("com.microsoft:FusedMatMul", inputs, {
           transA: Number(transposeA),
           transB: Number(transposeB),
           alpha: { float: alpha as number },
         })
-      : b.emit("MatMul", inputs),
+      : b.emit("MatMul", inputs);
+  },
   gemm: (b, { attributes: { transposeA, transposeB, alpha } }, inputs) =>
     b.emit("Gemm", inputs, {
       transA: Number(transposeA),

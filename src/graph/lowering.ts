@@ -15,6 +15,8 @@ export type LoweringTable = Readonly<Record<string, LoweringRule>>;
 export interface Lowering {
   readonly table: LoweringTable;
   readonly fusions: Readonly<Record<string, Fusion>>;
+  /** Whether the table's row takes this node (its dtype, say); the others are decomposed. All, when left out. */
+  readonly takes?: (node: Node) => boolean;
 }
 
 export const lowered = (names: readonly string[]): string => names[0] as string;
@@ -135,7 +137,7 @@ export interface OnnxModel {
 
 /** The nodes that a provider will run, after all passes. */
 export function prepare(outputs: readonly Tensor[], lowering: Lowering): Tensor[] {
-  const expanded = decompose(outputs, (op) => op in lowering.table);
+  const expanded = decompose(outputs, (node) => node.op in lowering.table && (lowering.takes?.(node) ?? true));
   return mergeEqual(fuse(mergeEqual(expanded), lowering.fusions));
 }
 

@@ -8,6 +8,12 @@ import { sameShape } from "./dims.ts";
 import { constantValue, scatterAddAlong, scatterAddRows } from "./ops/index.ts";
 import { type Attribute, makeNode, type Node, type Tensor } from "./tensor.ts";
 
+/** Everything that a node reads: its inputs, and what its subgraphs read from outside. */
+export const dependencies = (node: Node): readonly Tensor[] => {
+  const bodies = Object.values(node.attributes).filter(isSubgraph);
+  return bodies.length === 0 ? node.inputs : [...node.inputs, ...bodies.flatMap(captured)];
+};
+
 /** Every node that the outputs reach, inputs before users. */
 export function reachable(outputs: readonly Tensor[]): Node[] {
   const seen = new Set<Node>();
@@ -15,9 +21,7 @@ export function reachable(outputs: readonly Tensor[]): Node[] {
   for (let node = stack.pop(); node; node = stack.pop()) {
     if (seen.has(node)) continue;
     seen.add(node);
-    for (const x of node.inputs) stack.push(x.node);
-    for (const value of Object.values(node.attributes))
-      if (isSubgraph(value)) for (const x of captured(value)) stack.push(x.node);
+    for (const x of dependencies(node)) stack.push(x.node);
   }
   return [...seen].sort((a, b) => a.id - b.id);
 }
@@ -58,10 +62,10 @@ function rewrite(
 const withInputs = (node: Node, inputs: readonly Tensor[]): readonly Tensor[] =>
   inputs.every((x, i) => x === node.inputs[i]) ? node.outputs : makeNode(node.op, inputs, node.attributes, node.outputs);
 
-/** Replaces operations that `native` lacks by what they mean. */
-export function decompose(outputs: readonly Tensor[], native: (op: string) => boolean): Tensor[] {
+/** Replaces nodes that are not `native` by what they mean. */
+export function decompose(outputs: readonly Tensor[], native: (node: Node) => boolean): Tensor[] {
   const visit = (node: Node, inputs: readonly Tensor[]): readonly Tensor[] => {
-    const expandInto = native(node.op) ? undefined : decompositions[node.op];
+    const expandInto = native(node) ? undefined : decompositions[node.op];
     if (!expandInto) return withInputs(node, inputs);
     const parts = expandInto(inputs, node);
     const leaves = new Map(inputs.map((x) => [x, x]));

@@ -1,0 +1,52 @@
+/**
+ * GPT-Neo (Black et al. 2021), the family of the larger TinyStories models: GPT-2 with weights stored
+ * [out, in], scores that are not scaled, and attention that is local in every other layer.
+ */
+import { add, gather, layerNorm, type Tensor } from "../../graph/index.ts";
+import type { FamilyModel } from "./index.ts";
+import { activations, joinHeads, linear, perLayer, splitHeads, toRows, type Weights } from "./layers.ts";
+
+export const gptNeo: FamilyModel = {
+  embedding: "transformer.wte.weight",
+  head: "lm_head.weight",
+
+  parameters: ({ vocabSize, maxPositions, hiddenSize: c, intermediateSize: m, numLayers }) => ({
+    "transformer.wte.weight": [vocabSize, c],
+    "transformer.wpe.weight": [maxPositions, c],
+    ...perLayer("transformer.h", numLayers, (h) => ({
+      [`${h}.ln_1.weight`]: [c],
+      [`${h}.ln_1.bias`]: [c],
+      [`${h}.attn.attention.k_proj.weight`]: [c, c],
+      [`${h}.attn.attention.v_proj.weight`]: [c, c],
+      [`${h}.attn.attention.q_proj.weight`]: [c, c],
+      [`${h}.attn.attention.out_proj.weight`]: [c, c],
+      [`${h}.attn.attention.out_proj.bias`]: [c],
+      [`${h}.ln_2.weight`]: [c],
+      [`${h}.ln_2.bias`]: [c],
+      [`${h}.mlp.c_fc.weight`]: [m, c],
+      [`${h}.mlp.c_fc.bias`]: [m],
+      [`${h}.mlp.c_proj.weight`]: [c, m],
+      [`${h}.mlp.c_proj.bias`]: [c],
+    })),
+    "transformer.ln_f.weight": [c],
+    "transformer.ln_f.bias": [c],
+  }),
+
+  hidden(config, weights, sequence) {
+    const w = weights.at("transformer");
+    const activation = activations[config.activation];
+    const norm = (part: Weights, x: Tensor) => layerNorm(x, part("weight"), part("bias"), config.normEps);
+    const position = gather(w("wpe.weight"), sequence.positions);
+    let x = toRows(add(gather(w("wte.weight"), sequence.ids), position)); // [N, C]
+    for (let layer = 0; layer < config.numLayers; layer++) {
+      const h = w.at(`h.${layer}`);
+      const attention = h.at("attn.attention");
+      const a = norm(h.at("ln_1"), x);
+      const heads = (name: string) => splitHeads(linear(attention.at(name), a), sequence, config.numHeads);
+      const seen = sequence.attend(layer, heads("q_proj"), heads("k_proj"), heads("v_proj"));
+      x = add(x, linear(attention.at("out_proj"), joinHeads(seen)));
+      x = add(x, linear(h.at("mlp.c_proj"), activation(linear(h.at("mlp.c_fc"), norm(h.at("ln_2"), x)))));
+    }
+    return norm(w.at("ln_f"), x);
+  },
+};

@@ -1,0 +1,149 @@
+/**
+ * What the families share: named weights, projections, heads and masks.
+ *
+ * Inside a model, activations are rows [N, C] with N = B T, so that every projection is one plain product;
+ * only attention sees [B, H, T, D].
+ */
+import type { Dim, Tensor } from "../../graph/index.ts";
+import {
+  add,
+  AttuneError,
+  and,
+  arange,
+  cast,
+  constant,
+  cos,
+  equal,
+  expandDims,
+  gelu,
+  geluErf,
+  greaterEqual,
+  hostArray,
+  less,
+  matmul,
+  mul,
+  relu,
+  reshape,
+  scalar,
+  silu,
+  sin,
+  sub,
+  transpose,
+  where,
+} from "../../graph/index.ts";
+import type { ModelConfig } from "../config.ts";
+
+/** The weights of a part of the model, by the names below it. */
+export interface Weights {
+  /** A weight that must be there. */
+  (name: string): Tensor;
+  /** A weight that may be missing, such as a bias or an adapter. */
+  maybe(name: string): Tensor | undefined;
+  /** The same weights seen from a part further down. */
+  at(part: string): Weights;
+}
+
+export function weightsOf(flat: Readonly<Record<string, Tensor>>, prefix = ""): Weights {
+  const get = (name: string): Tensor => {
+    const tensor = flat[prefix + name];
+    if (!tensor) throw new AttuneError(`model: the parameters have no ${prefix}${name}`);
+    return tensor;
+  };
+  return Object.assign(get, {
+    maybe: (name: string) => flat[prefix + name],
+    at: (part: string) => weightsOf(flat, `${prefix}${part}.`),
+  });
+}
+
+/** What a family computes from: token ids, their positions, and a way to attend. */
+export interface Sequence {
+  /** [B, T], int64 */
+  readonly ids: Tensor;
+  /** [T], or [B, T] where rows start at different places; int64 */
+  readonly positions: Tensor;
+  readonly attend: Attend;
+}
+
+/** Attention of one layer: q [B, H, T, D], k and v [B, G, T, D], the result [B, H, T, D]. */
+export type Attend = (layer: number, query: Tensor, key: Tensor, value: Tensor) => Tensor;
+
+/**
+ * x W' + b with W [out, in] as PyTorch's Linear keeps it, and the low-rank update of an adapter where the
+ * weights hold one: x W' + scaling (x A') B' (Hu et al. 2021, eq. 3).
+ */
+export const linear = (w: Weights, x: Tensor): Tensor =>
+  adapted(w, x, matmul(x, w("weight"), { transposeB: true }));
+
+/** x W + b with W [in, out], the layout of GPT-2's Conv1D. */
+export const conv1d = (w: Weights, x: Tensor): Tensor => adapted(w, x, matmul(x, w("weight")));
+
+function adapted(w: Weights, x: Tensor, product: Tensor): Tensor {
+  const bias = w.maybe("bias");
+  const y = bias ? add(product, bias) : product;
+  const [a, b, scaling] = [w.maybe("lora_A.weight"), w.maybe("lora_B.weight"), w.maybe("lora_scaling")];
+  if (!a || !b) return y;
+  const update = matmul(matmul(x, a, { transposeB: true }), b, { transposeB: true });
+  return add(y, scaling ? mul(update, scaling) : update);
+}
+
+/** [N, H D] rows to [B, H, T, D]. */
+export const splitHeads = (x: Tensor, { ids }: Sequence, heads: number): Tensor =>
+  transpose(reshape(x, [...ids.shape, heads, -1]), [0, 2, 1, 3]);
+
+/** [B, H, T, D] to rows [N, H D]. */
+export const joinHeads = (x: Tensor): Tensor => {
+  const [b, h, t, d] = x.shape as [Dim, number, Dim, number];
+  return reshape(reshape(transpose(x, [0, 2, 1, 3]), [b, t, h * d]), [-1, h * d]);
+};
+
+/** [B, T, C] to [B T, C]. */
+export const toRows = (x: Tensor): Tensor => reshape(x, [-1, x.shape.at(-1) as Dim]);
+
+export const activations: Readonly<Record<ModelConfig["activation"], (x: Tensor) => Tensor>> = {
+  gelu_new: gelu,
+  gelu: geluErf,
+  silu,
+  relu,
+};
+
+/** Names and shapes of all layers: `row` gives those of one, under its prefix. */
+export function perLayer(
+  part: string,
+  layers: number,
+  row: (prefix: string) => Record<string, number[]>,
+): Record<string, number[]> {
+  return Object.assign({}, ...Array.from({ length: layers }, (_, i) => row(`${part}.${i}`)));
+}
+
+/** Cosine and sine of every position's angles, [T, D/2] or [B, 1, T, D/2]. */
+export function rotaryAngles({ rope }: ModelConfig, positions: Tensor): [Tensor, Tensor] {
+  if (!rope) throw new AttuneError("model: this family needs rotary positions, but its configuration has none");
+  const frequencies = constant(hostArray("float32", [rope.rotaryDim / 2], rope.inverseFrequencies));
+  const angles = mul(expandDims(cast(positions, "float32"), -1), frequencies);
+  const perHead = positions.shape.length === 2 ? expandDims(angles, 1) : angles;
+  const scaled = (x: Tensor) => mul(x, rope.attentionScaling);
+  return [scaled(cos(perHead)), scaled(sin(perHead))];
+}
+
+/** Far below any score, and finite, so that a row with everything masked stays finite too. */
+const masked = -1e30;
+
+/**
+ * The mask that is added to attention scores, 0 or -1e30: a token sees itself and what stands before it in
+ * its own segment, at most `window` tokens back.
+ *
+ * @param length T
+ * @param segments [B, T], int64; rows of one segment each need none: padding on the right is never seen
+ * @returns [T, T], or [B, 1, T, T] with segments
+ */
+export function causalMask(length: Dim, { window, segments }: { window?: number; segments?: Tensor } = {}): Tensor {
+  const place = arange(length);
+  const [to, from] = [expandDims(place, 1), expandDims(place, 0)];
+  let visible = greaterEqual(to, from);
+  if (window !== undefined) visible = and(visible, less(sub(to, from), window));
+  if (segments) {
+    const same = equal(expandDims(segments, 2), expandDims(segments, 1)); // [B, T, T]
+    visible = expandDims(and(same, visible), 1);
+  }
+  return where(visible, scalar(0), scalar(masked));
+}

@@ -1,0 +1,76 @@
+/**
+ * Llama (Touvron et al. 2023) and its relatives Mistral, Qwen2 and Qwen3: RMS norm, rotary positions, grouped
+ * queries, a gated MLP. They differ in biases, in norms of query and key (Qwen3) and in sliding windows.
+ */
+import { add, gather, mul, reshape, rmsNorm, rotary, type Tensor } from "../../graph/index.ts";
+import type { ModelConfig } from "../config.ts";
+import type { FamilyModel } from "./index.ts";
+import { activations, joinHeads, linear, perLayer, rotaryAngles, splitHeads, toRows, type Weights } from "./layers.ts";
+
+export const llama: FamilyModel = {
+  embedding: "model.embed_tokens.weight",
+  head: "lm_head.weight",
+
+  parameters: (config) => {
+    const { vocabSize, hiddenSize: c, intermediateSize: m, headDim, numLayers } = config;
+    const [queries, keys] = [config.numHeads * headDim, config.numKeyValueHeads * headDim];
+    const bias = (name: string, size: number, present: boolean) => (present ? { [`${name}.bias`]: [size] } : {});
+    return {
+      "model.embed_tokens.weight": [vocabSize, c],
+      ...perLayer("model.layers", numLayers, (l) => ({
+        [`${l}.input_layernorm.weight`]: [c],
+        [`${l}.self_attn.q_proj.weight`]: [queries, c],
+        [`${l}.self_attn.k_proj.weight`]: [keys, c],
+        [`${l}.self_attn.v_proj.weight`]: [keys, c],
+        [`${l}.self_attn.o_proj.weight`]: [c, queries],
+        ...bias(`${l}.self_attn.q_proj`, queries, config.attentionBias),
+        ...bias(`${l}.self_attn.k_proj`, keys, config.attentionBias),
+        ...bias(`${l}.self_attn.v_proj`, keys, config.attentionBias),
+        ...bias(`${l}.self_attn.o_proj`, c, config.outputBias),
+        ...(config.qkNorm && {
+          [`${l}.self_attn.q_norm.weight`]: [headDim],
+          [`${l}.self_attn.k_norm.weight`]: [headDim],
+        }),
+        [`${l}.post_attention_layernorm.weight`]: [c],
+        [`${l}.mlp.gate_proj.weight`]: [m, c],
+        [`${l}.mlp.up_proj.weight`]: [m, c],
+        [`${l}.mlp.down_proj.weight`]: [c, m],
+        ...bias(`${l}.mlp.gate_proj`, m, config.mlpBias),
+        ...bias(`${l}.mlp.up_proj`, m, config.mlpBias),
+        ...bias(`${l}.mlp.down_proj`, c, config.mlpBias),
+      })),
+      "model.norm.weight": [c],
+    };
+  },
+
+  hidden(config, weights, sequence) {
+    const w = weights.at("model");
+    const { numHeads, numKeyValueHeads, normEps } = config;
+    const activation = activations[config.activation];
+    const [cosine, sine] = rotaryAngles(config, sequence.positions);
+    let x = toRows(gather(w("embed_tokens.weight"), sequence.ids)); // [N, C]
+    for (let layer = 0; layer < config.numLayers; layer++) {
+      const l = w.at(`layers.${layer}`);
+      const a = rmsNorm(x, l("input_layernorm.weight"), normEps);
+      const attention = l.at("self_attn");
+      const turned = (name: "q" | "k", heads: number) =>
+        rotary(
+          splitHeads(headNorm(attention, name, linear(attention.at(`${name}_proj`), a), config), sequence, heads),
+          cosine,
+          sine,
+        );
+      const [q, k] = [turned("q", numHeads), turned("k", numKeyValueHeads)];
+      const v = splitHeads(linear(attention.at("v_proj"), a), sequence, numKeyValueHeads);
+      x = add(x, linear(attention.at("o_proj"), joinHeads(sequence.attend(layer, q, k, v))));
+      const m = rmsNorm(x, l("post_attention_layernorm.weight"), normEps);
+      const gate = activation(linear(l.at("mlp.gate_proj"), m));
+      x = add(x, linear(l.at("mlp.down_proj"), mul(gate, linear(l.at("mlp.up_proj"), m))));
+    }
+    return rmsNorm(x, w("norm.weight"), normEps);
+  },
+};
+
+/** Qwen3 normalises every query and key head by itself. */
+function headNorm(w: Weights, name: "q" | "k", x: Tensor, { qkNorm, headDim, normEps }: ModelConfig): Tensor {
+  return qkNorm ? reshape(rmsNorm(reshape(x, [-1, headDim]), w(`${name}_norm.weight`), normEps), x.shape) : x;
+}

@@ -1,0 +1,86 @@
+/**
+ * Adam (Kingma and Ba 2015, algorithm 1) and AdamW (Loshchilov and Hutter 2019, algorithm 2).
+ *
+ *     m = b1 m + (1 - b1) g            v = b2 v + (1 - b2) g^2
+ *     u = -lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) - lr wd p
+ *
+ * Epsilon stands where PyTorch puts it. TensorFlow leaves v uncorrected below the root, so that its epsilon
+ * weighs sqrt(1 - b2^t) times as much, which matters in the first steps of PPO: `epsilonPlacement`.
+ */
+import {
+  add,
+  cast,
+  div,
+  flatten,
+  mul,
+  neg,
+  pow,
+  scalar,
+  sqrt,
+  sub,
+  type Tensor,
+  unflatten,
+} from "../graph/index.ts";
+import { branch, type Optimizer } from "./optimizer.ts";
+
+export interface AdamOptions {
+  betas?: readonly [number, number];
+  eps?: number;
+  /** Added to the gradient as an L2 penalty (Adam), or taken off the weights (AdamW). */
+  weightDecay?: number;
+  /** Which parameters decay; by default all, as PyTorch does. `matricesOnly` is the usual mask. */
+  decays?: (path: string, shape: readonly unknown[]) => boolean;
+  epsilonPlacement?: "pytorch" | "tensorflow";
+}
+
+/** Decays matrices and embeddings, not biases and norms. */
+export const matricesOnly = (_: string, shape: readonly unknown[]): boolean => shape.length > 1;
+
+const build =
+  (decoupled: boolean, weightDecayDefault: number) =>
+  ({
+    betas: [b1, b2] = [0.9, 0.999],
+    eps = 1e-8,
+    weightDecay = weightDecayDefault,
+    decays = () => true,
+    epsilonPlacement = "pytorch",
+  }: AdamOptions = {}): Optimizer => ({
+    init: (params) => ({ step: { dtype: "float32", shape: [] }, m: params, v: params }),
+    update(gradients, state, params, learningRate) {
+      const t = add(state.step as Tensor, 1);
+      // 1 - b^t in double precision: in single, 1 - 0.999 has lost three digits.
+      const exponent = cast(t, "float64");
+      const correction = (beta: number) => cast(sub(1, pow(scalar(beta, "float64"), exponent)), "float32");
+      const root2 = sqrt(correction(b2));
+      // lr m^ / (sqrt(v^) + eps) = (lr root2 / c1) m / (sqrt(v) + eps root2): whole-tensor work stays small.
+      const rate = neg(div(mul(learningRate, root2), correction(b1)));
+      const floor = epsilonPlacement === "pytorch" ? mul(root2, eps) : scalar(eps);
+      const flat = {
+        p: flatten(params),
+        g: flatten(gradients),
+        m: flatten(branch(state, "m")),
+        v: flatten(branch(state, "v")),
+      };
+      const next: Record<"m" | "v" | "updates", Record<string, Tensor>> = { m: {}, v: {}, updates: {} };
+      for (const [path, p] of Object.entries(flat.p)) {
+        const decay = weightDecay > 0 && decays(path, p.shape);
+        const raw = flat.g[path] as Tensor;
+        const g = decay && !decoupled ? add(raw, mul(p, weightDecay)) : raw;
+        const m = add(mul(flat.m[path] as Tensor, b1), mul(g, 1 - b1));
+        const v = add(mul(flat.v[path] as Tensor, b2), mul(mul(g, g), 1 - b2));
+        const u = mul(div(m, add(sqrt(v), floor)), rate);
+        next.m[path] = m;
+        next.v[path] = v;
+        next.updates[path] = decay && decoupled ? sub(u, mul(p, mul(learningRate, weightDecay))) : u;
+      }
+      return {
+        updates: unflatten(next.updates),
+        state: { step: t, m: unflatten(next.m), v: unflatten(next.v) },
+      };
+    },
+  });
+
+/** Adam; weight decay, 0 by default, is an L2 penalty. */
+export const adam = build(false, 0);
+/** AdamW; weight decay, 0.01 by default, acts on the weights themselves. */
+export const adamw = build(true, 0.01);

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
 
 // from Node 22.8: compiled code is kept between starts
-/** @type {{ enableCompileCache?: () => void }} */ (nodeModule).enableCompileCache?.();
+nodeModule.enableCompileCache?.();
 
 const build = new URL("../scripts/build.js", import.meta.url);
 try {

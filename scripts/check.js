@@ -1,5 +1,5 @@
 /**
- * `npm run check`: format and lint, types, import order, file sizes; side by side, each with its own verdict.
+ * `npm run check`: format and lint, types, import order, package exports, file sizes; side by side, each with its own verdict.
  * `npm run check -- --fix` lets Biome repair what it can first.
  */
 import { spawn } from "node:child_process";
@@ -35,6 +35,11 @@ const parts = [
       ...cruised,
     ],
     hint: "rooms import downwards only; the table is in .dependency-cruiser.cjs",
+  },
+  {
+    name: "package exports",
+    command: ["scripts/exports.js", ...(fix ? ["--fix"] : [])],
+    hint: "npm run check -- --fix writes them",
   },
   { name: "file sizes", command: ["scripts/file-sizes.js"], hint: "split the file by concept" },
 ];

@@ -1,0 +1,31 @@
+/**
+ * The `exports` of package.json: one subpath for every room of src/ that has a public list (index.ts), `attune/ROOM`.
+ * `node scripts/exports.js` says what is missing or too much (exit 1), `--fix` writes it.
+ */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+
+const manifest = JSON.parse(readFileSync("package.json", "utf8"));
+const rooms = readdirSync("src")
+  .filter((room) => existsSync(`src/${room}/index.ts`))
+  .sort();
+/** @type {Record<string, string | { types: string, default: string }>} */
+const wanted = {};
+for (const room of rooms)
+  wanted[`./${room}`] = { types: `./dist/${room}/index.d.ts`, default: `./dist/${room}/index.js` };
+wanted["./package.json"] = "./package.json";
+
+if (JSON.stringify(manifest.exports) !== JSON.stringify(wanted)) {
+  if (process.argv.includes("--fix")) {
+    manifest.exports = wanted;
+    writeFileSync("package.json", `${JSON.stringify(manifest, null, 2)}\n`);
+  } else {
+    const has = Object.keys(manifest.exports ?? {});
+    const missing = Object.keys(wanted).filter((path) => !has.includes(path));
+    const extra = has.filter((path) => !(path in wanted));
+    console.log(
+      `error: the exports of package.json: missing ${missing.join(", ") || "nothing"}; ` +
+        `without an index.ts ${extra.join(", ") || "none"}; else a path or the order (a to z) differs`,
+    );
+    process.exitCode = 1;
+  }
+}

@@ -9,14 +9,7 @@
 import { createHash } from "node:crypto";
 import { copyFile, mkdir, open, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import {
-  downloadFile,
-  getHFHubCachePath,
-  HubApiError,
-  type ListFileEntry,
-  listFiles,
-  modelInfo,
-} from "@huggingface/hub";
+import type { HubApiError, ListFileEntry } from "@huggingface/hub";
 import { CheckpointError } from "./errors.ts";
 
 export interface DownloadProgress {
@@ -70,6 +63,8 @@ export async function resolveModel(name: string, options: ResolveModelOptions = 
   if (revision.split("/").includes(".."))
     throw new CheckpointError(`${name}: ${revision} is not a branch, tag or commit`);
   const { env } = process;
+  // Not imported above: whoever names a folder does not wait for it.
+  const { getHFHubCachePath } = await import("@huggingface/hub");
   const offline = options.offline ?? (isOn(env.HF_HUB_OFFLINE) || isOn(env.TRANSFORMERS_OFFLINE));
   const storage = join(options.cacheDir ?? getHFHubCachePath(), `models--${id.replaceAll("/", "--")}`);
   if (offline) return fromCache(storage, id, revision);
@@ -129,6 +124,7 @@ async function download(storage: string, remote: Remote): Promise<string> {
   const { id, revision, endpoint, token: accessToken, signal } = remote;
   const request: typeof fetch = (input, init) => fetch(input, { ...init, signal });
   const hub = { hubUrl: endpoint, accessToken, fetch: request };
+  const { listFiles, modelInfo } = await import("@huggingface/hub");
   const { sha } = await modelInfo({ name: id, revision, additionalFields: ["sha"], ...hub });
   const entries: ListFileEntry[] = [];
   for await (const entry of listFiles({ repo: { type: "model", name: id }, revision: sha, ...hub }))
@@ -198,6 +194,7 @@ async function downloadBlob(
   report: (bytes: number) => void,
 ): Promise<void> {
   const { id, sha, signal, ...access } = hub;
+  const { downloadFile } = await import("@huggingface/hub");
   const body = await downloadFile({
     repo: { type: "model", name: id },
     path: entry.path,
@@ -262,15 +259,16 @@ function readable(
   }: { id: string; revision: string; endpoint: string; signal?: AbortSignal },
 ): unknown {
   if (error instanceof CheckpointError || signal?.aborted) return error;
-  if (error instanceof HubApiError) {
+  if (error instanceof Error && "statusCode" in error) {
+    const { statusCode } = error as HubApiError;
     const advice: Record<number, string> = {
       401: "it does not exist, or it is private or gated: check the name, and set HF_TOKEN if you have access",
       403: "access is not granted: accept its terms on the hub and set HF_TOKEN",
       404: "there is no folder or hub model of this name and revision",
       429: "the hub asks to slow down: wait and run again",
     };
-    const what = advice[error.statusCode] ?? "the hub failed: run again later";
-    return new CheckpointError(`${id}@${revision}: ${what} (${endpoint} answered ${error.statusCode})`, {
+    const what = advice[statusCode] ?? "the hub failed: run again later";
+    return new CheckpointError(`${id}@${revision}: ${what} (${endpoint} answered ${statusCode})`, {
       cause: error,
     });
   }

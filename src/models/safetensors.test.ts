@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { HostArray } from "../graph/array.ts";
 import { hostArray } from "../graph/array.ts";
@@ -110,6 +111,24 @@ describe("safetensors", () => {
     expect(() => readSafetensors(new Uint8Array(3))).toThrow(/at least 8 bytes/);
     expect(() => readSafetensors(new TextEncoder().encode("PK\u0003\u0004 some zip"))).toThrow(
       /not a safetensors/,
+    );
+  });
+
+  it("any damage to the header is a CheckpointError or harmless, never a crash", () => {
+    const file = join(encodeSafetensors({ b: tensors.b as HostArray, ids: tensors.ids as HostArray }));
+    const damage = fc.array(fc.tuple(fc.nat(file.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 });
+    const cut = fc.nat(file.length);
+    fc.assert(
+      fc.property(damage, cut, fc.boolean(), (edits, length, isCut) => {
+        const broken = isCut ? file.slice(0, length) : file.slice();
+        for (const [at, byte] of edits) if (at < broken.length) broken[at] = byte;
+        try {
+          readSafetensors(broken);
+        } catch (error) {
+          expect(error).toBeInstanceOf(CheckpointError);
+        }
+      }),
+      { numRuns: 2000, seed: 7 },
     );
   });
 

@@ -2,7 +2,8 @@
 
 For each model folder (the goldens under golden/models, and ../shared/data/tinystories-656k where it is): Attune reads
 it and writes it as float32, as shards of a few kilobytes, and as bfloat16; transformers loads original and copies.
-New models of every family from `configOf` must load too. Run: python test/parity/checkpoint.py (transformers 5.23).
+New models of every family from `configOf` must load too, and an empty
+config.json must mean the same on both sides. Run: python test/parity/checkpoint.py (transformers 5.23).
 """
 
 import json
@@ -25,7 +26,7 @@ script = """
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readCheckpoint, writeCheckpoint } from "./src/models/checkpoint.ts";
-import { configOf, knownFamilies } from "./src/models/config.ts";
+import { configOf, knownFamilies, parseConfig } from "./src/models/config.ts";
 const [out, ...folders] = process.argv.slice(2);
 for (const [i, folder] of folders.entries()) {
   const checkpoint = await readCheckpoint(folder);
@@ -36,6 +37,8 @@ for (const [i, folder] of folders.entries()) {
 const sizes = { vocabSize: 50, hiddenSize: 32, numLayers: 3, numHeads: 4, maxPositions: 64, eosTokenId: [1, 2] };
 const fresh = knownFamilies.flatMap((family) => [configOf(family, sizes), configOf(family, { ...sizes, numLabels: 1 })]);
 writeFileSync(join(out, "fresh.json"), JSON.stringify(fresh));
+const empty = knownFamilies.map((family) => parseConfig({ model_type: family }));
+writeFileSync(join(out, "empty.json"), JSON.stringify(empty));
 """
 
 
@@ -96,5 +99,29 @@ with tempfile.TemporaryDirectory() as temporary:
         bad = [key for key, good in same.items() if not good]
         failures += len(bad)
         print(f"{'FAIL ' + str(bad) if bad else 'ok  '} new {type(model).__name__}")
+
+    for mine in json.loads((out / "empty.json").read_text()):
+        config = AutoConfig.for_model(mine["family"])
+        get = lambda *names: next((getattr(config, n) for n in names if getattr(config, n, None) is not None), None)
+        heads = get("num_attention_heads")
+        head_dim = get("head_dim") or config.hidden_size // heads
+        windows = [None] * config.num_hidden_layers
+        if mine["family"] == "mistral":
+            windows = [config.sliding_window] * config.num_hidden_layers
+        if mine["family"] == "gpt_neo":
+            windows = [config.window_size if kind == "local" else None for kind in config.attention_layers]
+        eos = get("eos_token_id")
+        expected = {
+            "vocabSize": config.vocab_size, "hiddenSize": config.hidden_size, "numLayers": config.num_hidden_layers,
+            "numHeads": heads, "numKeyValueHeads": get("num_key_value_heads") or heads, "headDim": head_dim,
+            "intermediateSize": get("intermediate_size", "n_inner") or 4 * config.hidden_size,
+            "maxPositions": config.max_position_embeddings,
+            "normEps": get("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"),
+            "activation": get("hidden_act", "activation_function"), "tieEmbeddings": config.tie_word_embeddings,
+            "layerWindows": windows, "bosTokenId": get("bos_token_id"), "eosTokenIds": [] if eos is None else [eos],
+        }
+        bad = {key: (mine.get(key), value) for key, value in expected.items() if mine.get(key) != value}
+        failures += len(bad)
+        print(f"{'FAIL ' + str(bad) if bad else 'ok  '} empty {mine['family']}")
 
 sys.exit(1 if failures else 0)

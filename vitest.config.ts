@@ -35,7 +35,7 @@ export default defineConfig(({ mode }) => {
       pool: "forks",
       maxWorkers: browser ? 1 : Math.max(1, Math.min(4, availableParallelism())),
       // worker threads that a test starts from a .ts file inherit this loader
-      execArgv: ["--import", here("./scripts/register-ts.js")],
+      execArgv: ["--import", new URL("./scripts/register-ts.js", import.meta.url).href],
       testTimeout: browser ? 120_000 : 30_000,
       hookTimeout: 60_000,
       passWithNoTests: browser,

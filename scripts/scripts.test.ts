@@ -60,8 +60,12 @@ describe("the closing line", () => {
 it("the loader runs TypeScript as it stands", () => {
   const file = join(folder, "x.ts");
   writeFileSync(file, "type N = number;\nconst two: N = 2;\nconsole.log(two);\n");
-  const said = execFileSync(process.execPath, ["--import", script("register-ts.js"), file], {
-    encoding: "utf8",
-  });
+  const said = execFileSync(
+    process.execPath,
+    ["--import", new URL("register-ts.js", import.meta.url).href, file],
+    {
+      encoding: "utf8",
+    },
+  );
   expect(said).toBe("2\n");
 });

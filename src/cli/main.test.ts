@@ -2,8 +2,8 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
-const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const nodeArgs = ["--import", here("../../scripts/register-ts.js"), here("./main.fixture.ts")];
+const loader = new URL("../../scripts/register-ts.js", import.meta.url).href; // --import takes no C:\\ path
+const nodeArgs = ["--import", loader, fileURLToPath(new URL("./main.fixture.ts", import.meta.url))];
 
 interface Ended {
   code: number | null;

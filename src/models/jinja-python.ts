@@ -1,0 +1,198 @@
+/**
+ * `@huggingface/jinja` with the globals and the printing that chat templates get from `transformers`.
+ *
+ * Four things are brought nearer to Python: printed values (`True`, `None`, `{'a': 1}`), undefined values in loops and
+ * filters (empty, as Jinja has them), English `strftime_now` from an injected clock, and `{% generation %}` blocks,
+ * which the library reads over: here they become call blocks, so that the caller may mark where each begins and ends.
+ */
+import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+
+type Value = ReturnType<Environment["set"]>;
+type Statement = Parameters<Interpreter["evaluate"]>[0] & { type: string };
+
+/** A parsed template: variables and a clock in, text out; `marks` are printed around `{% generation %}` blocks. */
+export type JinjaTemplate = (
+  variables: Record<string, unknown>,
+  now: Date,
+  marks?: readonly [string, string],
+) => string;
+
+const generationTag = /\{%(-?)\s*generation\s*(-?)%\}/g;
+const endGenerationTag = /\{%(-?)\s*endgeneration\s*(-?)%\}/g;
+const generationMacro =
+  "{% macro attune_generation() %}{{ attune_marks[0] }}{{ caller() }}{{ attune_marks[1] }}{% endmacro %}\n";
+
+/** Whether a template marks the assistant's text itself. */
+export function hasGenerationBlocks(source: string): boolean {
+  return source.search(generationTag) >= 0;
+}
+
+/** Parses a template with the options of `transformers` (`trim_blocks`, `lstrip_blocks`). Throws what the parser throws. */
+export function jinjaTemplate(source: string): JinjaTemplate {
+  const marked = hasGenerationBlocks(source)
+    ? generationMacro +
+      source
+        .replace(generationTag, "{%$1 call attune_generation() $2%}")
+        .replace(endGenerationTag, "{%$1 endcall $2%}")
+    : source;
+  const program = parse(tokenize(marked, { trim_blocks: true, lstrip_blocks: true }));
+  return (variables, now, marks = ["", ""]) => {
+    const environment = new Environment();
+    const globals = {
+      ...constants,
+      strftime_now: (format: string) => strftime(now, format),
+      attune_marks: marks,
+    };
+    for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
+    const interpreter = new Interpreter(environment);
+    behaveLikePython(interpreter);
+    return String((interpreter.run(program) as Value).value);
+  };
+}
+
+const constants = {
+  true: true,
+  false: false,
+  none: null,
+  True: true,
+  False: false,
+  None: null,
+  raise_exception(message: string): never {
+    throw new Error(message);
+  },
+  range(first: number, stop?: number, step = 1): number[] {
+    const [from, to] = stop === undefined ? [0, first] : [first, stop];
+    if (step === 0) throw new Error("range() step must not be zero");
+    return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
+  },
+};
+
+/** Statements whose null says "nothing to print"; the null of any other is Python's `None`. */
+const silent = new Set(["Set", "Macro", "Comment"]);
+/** Filters that see an undefined value as an empty list; others (but those that ask for it) as an empty string. */
+const listFilters = new Set(
+  "first last length list map reject rejectattr reverse select selectattr sort unique items".split(" "),
+);
+const untouchedFilters = new Set(["default", "tojson"]);
+
+/** The methods of the interpreter that are replaced (private to the library, present since 0.3). */
+interface Internals {
+  evaluateBlock(statements: Statement[], environment: Environment): Value;
+  evaluateFor(node: ForNode, environment: Environment): Value;
+  applyFilter(operand: Value, filter: FilterNode, environment: Environment): Value;
+}
+type ForNode = { iterable: { type: string; lhs?: unknown } };
+type FilterNode = { type: string; value?: string; callee?: { value?: string } };
+
+function behaveLikePython(interpreter: Interpreter): void {
+  const internals = interpreter as unknown as Internals;
+  const { evaluateFor, applyFilter } = internals;
+  const StringValue = new Environment().set("text", "").constructor as new (text: string) => Value;
+  internals.evaluateBlock = (statements, environment) => {
+    let text = "";
+    for (const statement of statements) {
+      const value = interpreter.evaluate(statement, environment);
+      if (value.type !== "NullValue" || !silent.has(statement.type)) text += pythonString(value);
+    }
+    return new StringValue(text);
+  };
+  internals.evaluateFor = (node, environment) => {
+    const { iterable } = node;
+    const safe =
+      iterable.type === "SelectExpression" ? { ...iterable, lhs: orEmpty(iterable.lhs) } : orEmpty(iterable);
+    return evaluateFor.call(interpreter, { ...node, iterable: safe }, environment);
+  };
+  internals.applyFilter = (operand, filter, environment) => {
+    const name = filter.value ?? filter.callee?.value ?? "";
+    const undefinedInput = operand.type === "UndefinedValue" && !untouchedFilters.has(name);
+    const input = undefinedInput ? new Environment().set("empty", listFilters.has(name) ? [] : "") : operand;
+    return applyFilter.call(interpreter, input, filter, environment);
+  };
+}
+
+/** The syntax of `expression | default([])`. */
+function orEmpty(operand: unknown) {
+  const callee = { type: "Identifier", value: "default" };
+  const filter = { type: "CallExpression", callee, args: [{ type: "ArrayLiteral", value: [] }] };
+  return { type: "FilterExpression", operand, filter };
+}
+
+/** Python's `str(value)`. */
+function pythonString(value: Value): string {
+  return value.type === "StringValue" ? String(value.value) : pythonRepr(value);
+}
+
+/** Python's `repr(value)`. */
+function pythonRepr(value: Value): string {
+  switch (value.type) {
+    case "NullValue":
+      return "None";
+    case "UndefinedValue":
+      return "";
+    case "BooleanValue":
+      return value.value ? "True" : "False";
+    case "StringValue":
+      return quoted(String(value.value));
+    case "ArrayValue":
+      return `[${(value.value as Value[]).map(pythonRepr).join(", ")}]`;
+    case "TupleValue": {
+      const items = (value.value as Value[]).map(pythonRepr);
+      return `(${items.join(", ")}${items.length === 1 ? "," : ""})`;
+    }
+    case "ObjectValue": {
+      const entries = [...(value.value as Map<string, Value>)];
+      return `{${entries.map(([key, item]) => `${quoted(key)}: ${pythonRepr(item)}`).join(", ")}}`;
+    }
+    default:
+      return value.toString();
+  }
+}
+
+function quoted(text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const named: Record<string, string> = {
+    "\\": "\\\\",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    [quote]: `\\${quote}`,
+  };
+  const escaped = Array.from(text, (character) => {
+    const code = character.codePointAt(0) as number;
+    const control = code < 32 || (code >= 127 && code < 161) || code === 173;
+    return named[character] ?? (control ? `\\x${code.toString(16).padStart(2, "0")}` : character);
+  });
+  return `${quote}${escaped.join("")}${quote}`;
+}
+
+/** Python's `strftime` for the directives that templates use, in English and local time. */
+export function strftime(date: Date, format: string): string {
+  const name = (options: Intl.DateTimeFormatOptions) =>
+    new Intl.DateTimeFormat("en-US", options).format(date);
+  const padded = (n: number, width = 2) => String(n).padStart(width, "0");
+  const dayOfYear = () => {
+    const [year, month, day] = [date.getFullYear(), date.getMonth(), date.getDate()];
+    return Math.round((Date.UTC(year, month, day) - Date.UTC(year, 0, 0)) / 86_400_000);
+  };
+  const directives: Record<string, () => string> = {
+    Y: () => String(date.getFullYear()),
+    y: () => padded(date.getFullYear() % 100),
+    m: () => padded(date.getMonth() + 1),
+    d: () => padded(date.getDate()),
+    H: () => padded(date.getHours()),
+    I: () => padded(date.getHours() % 12 || 12),
+    M: () => padded(date.getMinutes()),
+    S: () => padded(date.getSeconds()),
+    p: () => (date.getHours() < 12 ? "AM" : "PM"),
+    A: () => name({ weekday: "long" }),
+    a: () => name({ weekday: "short" }),
+    B: () => name({ month: "long" }),
+    b: () => name({ month: "short" }),
+    j: () => padded(dayOfYear(), 3),
+    "%": () => "%",
+  };
+  return format.replace(/%-?([A-Za-z%])/g, (all, letter: string) => {
+    const text = directives[letter]?.() ?? all;
+    return all.startsWith("%-") ? text.replace(/^0+(?=\d)/, "") : text;
+  });
+}

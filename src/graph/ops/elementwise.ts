@@ -13,7 +13,9 @@ export type Operand = Tensor | number;
 /** A scalar of the given dtype, shape []. */
 export const scalar = (value: number, dtype: DType = "float32"): Tensor =>
   constant(
-    dtype === "int64" ? hostArray("int64", [], BigInt64Array.of(BigInt(value))) : hostArray(dtype, [], [value]),
+    dtype === "int64"
+      ? hostArray("int64", [], BigInt64Array.of(BigInt(value)))
+      : hostArray(dtype, [], [value]),
   );
 
 /** The value of a scalar constant, or undefined. */
@@ -48,7 +50,8 @@ function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
 
 function combine(op: string, x: Tensor, y: Tensor, dtype: DType): Tensor {
   const shape = broadcastShapes(x.shape, y.shape);
-  if (!shape) throw new ShapeError(`${op}: shapes ${showShape(x.shape)} and ${showShape(y.shape)} do not fit`);
+  if (!shape)
+    throw new ShapeError(`${op}: shapes ${showShape(x.shape)} and ${showShape(y.shape)} do not fit`);
   const a = unexpanded(x, y);
   const b = unexpanded(y, a);
   return makeNode(op, [a, b], {}, [{ dtype, shape }])[0] as Tensor;

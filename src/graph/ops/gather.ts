@@ -14,7 +14,9 @@ const indexOf = (op: string, indices: Tensor): Tensor => {
 export function gather(x: Tensor, indices: Tensor, axis = 0): Tensor {
   const at = axisOf("gather", x, axis);
   const shape = [...x.shape.slice(0, at), ...indices.shape, ...x.shape.slice(at + 1)];
-  return makeNode("gather", [x, indexOf("gather", indices)], { axis: at }, [{ dtype: x.dtype, shape }])[0] as Tensor;
+  return makeNode("gather", [x, indexOf("gather", indices)], { axis: at }, [
+    { dtype: x.dtype, shape },
+  ])[0] as Tensor;
 }
 
 function checkAlong(op: string, x: Tensor, indices: Tensor, at: number): void {

@@ -30,7 +30,9 @@ function checkFeatures(op: string, x: Tensor, ...parameters: Tensor[]): void {
   const width = x.shape.at(-1);
   for (const p of parameters)
     if (p.shape.length !== 1 || p.shape[0] !== width)
-      throw new ShapeError(`${op}: ${showShape(x.shape)} needs parameters [${width}], got ${showShape(p.shape)}`);
+      throw new ShapeError(
+        `${op}: ${showShape(x.shape)} needs parameters [${width}], got ${showShape(p.shape)}`,
+      );
 }
 
 /** (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis (Ba et al. 2016). */
@@ -86,7 +88,8 @@ export interface AttentionOptions {
 export function attention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions = {}): Tensor {
   const [b, h, t, d] = query.shape as [Dim, Dim, Dim, Dim];
   const [, g, s] = key.shape as [Dim, Dim, Dim, Dim];
-  const fits = query.shape.length === 4 && sameShape(key.shape, [b, g, s, d]) && sameShape(value.shape, key.shape);
+  const fits =
+    query.shape.length === 4 && sameShape(key.shape, [b, g, s, d]) && sameShape(value.shape, key.shape);
   if (!fits || typeof h !== "number" || typeof g !== "number" || h % g !== 0 || typeof d !== "number")
     throw new ShapeError(
       `attention: query ${showShape(query.shape)}, key ${showShape(key.shape)} and value ${showShape(value.shape)} do not fit`,

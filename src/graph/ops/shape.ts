@@ -7,8 +7,8 @@ import {
   type Dim,
   divideDims,
   multiplyDims,
-  sameShape,
   type Shape,
+  sameShape,
   showShape,
   sizeOfShape,
   subtractDims,
@@ -109,8 +109,13 @@ export function split(x: Tensor, sizes: readonly Dim[], axis: number): Tensor[] 
   const at = axisOf("split", x, axis);
   const total = addAllDims(sizes);
   if (total !== x.shape[at])
-    throw new ShapeError(`split: the sizes [${sizes}] do not add up to axis ${axis} of ${showShape(x.shape)}`);
-  const outputs = sizes.map((size) => ({ dtype: x.dtype, shape: x.shape.map((d, i) => (i === at ? size : d)) }));
+    throw new ShapeError(
+      `split: the sizes [${sizes}] do not add up to axis ${axis} of ${showShape(x.shape)}`,
+    );
+  const outputs = sizes.map((size) => ({
+    dtype: x.dtype,
+    shape: x.shape.map((d, i) => (i === at ? size : d)),
+  }));
   return [...makeNode("split", [x], { axis: at, sizes }, outputs)];
 }
 
@@ -120,7 +125,8 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   if (!first) throw new ShapeError("concat: at least one tensor is required");
   const at = axisOf("concat", first, axis);
   for (const x of xs) {
-    const fits = x.shape.length === first.shape.length && x.shape.every((d, i) => i === at || d === first.shape[i]);
+    const fits =
+      x.shape.length === first.shape.length && x.shape.every((d, i) => i === at || d === first.shape[i]);
     if (!fits || x.dtype !== first.dtype)
       throw new ShapeError(
         `concat: ${first.dtype} ${showShape(first.shape)} and ${x.dtype} ${showShape(x.shape)} differ outside axis ${axis}`,

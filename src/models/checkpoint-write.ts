@@ -96,7 +96,7 @@ async function checkSpace(
     );
 }
 
-const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 function textFiles(contents: CheckpointContents, dtype: FloatFormat): Record<string, string | undefined> {
   const { config, tokenizerConfig, chatTemplate } = contents;

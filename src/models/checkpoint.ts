@@ -166,7 +166,7 @@ async function weightFiles(
   return shards;
 }
 
-const readBytes = 64 * 2 ** 20;
+const pieceBytes = 64 * 2 ** 20;
 
 /**
  * Reads all tensors of one safetensors file, in pieces of 64 MB. `onProgress` is told the bytes read so far.
@@ -184,12 +184,11 @@ export async function readTensors(
   }
   const fill = async (target: Uint8Array, position: number): Promise<void> => {
     for (let done = 0; done < target.length; ) {
-      const length = Math.min(readBytes, target.length - done);
-      const { bytesRead } = await file.read(target, done, length, position + done);
+      const { bytesRead } = await file.read(target, done, target.length - done, position + done);
       if (bytesRead === 0) throw new CheckpointError(`${path}: the file ends early, download it again`);
       done += bytesRead;
-      onProgress?.(position + done);
     }
+    onProgress?.(position + target.length);
   };
   try {
     const { size } = await file.stat();
@@ -203,11 +202,12 @@ export async function readTensors(
     const tensors: Record<string, HostArray> = {};
     for (const entry of entries) {
       const decoder = tensorDecoder(entry, path);
-      if (decoder.bytes) await fill(decoder.bytes, entry.begin);
-      else {
-        buffer ??= new Uint8Array(Math.min(readBytes, widest));
-        for (let at = entry.begin; at < entry.end; at += buffer.length) {
-          const piece = buffer.subarray(0, Math.min(buffer.length, entry.end - at));
+      for (let at = entry.begin; at < entry.end; at += pieceBytes) {
+        const length = Math.min(pieceBytes, entry.end - at);
+        if (decoder.place) await fill(decoder.place(at - entry.begin, length), at);
+        else {
+          buffer ??= new Uint8Array(Math.min(pieceBytes, widest));
+          const piece = buffer.subarray(0, length);
           await fill(piece, at);
           decoder.decode(piece, at - entry.begin);
         }

@@ -139,7 +139,7 @@ function parseEntry(name: string, entry: unknown, dataStart: number, where: stri
 export interface TensorDecoder {
   readonly array: HostArray;
   /** Where the file's bytes can be read straight into, when they need no conversion. */
-  readonly bytes?: Uint8Array;
+  readonly place?: (byteOffset: number, length: number) => Uint8Array;
   /** Converts the bytes from `byteOffset` of the tensor on; whole elements. */
   decode(chunk: Uint8Array, byteOffset: number): void;
 }
@@ -164,16 +164,26 @@ export function tensorDecoder(entry: TensorEntry, source: string): TensorDecoder
       },
     };
   }
-  const array = viewOf(row.host, shape, new Uint8Array(entry.end - entry.begin));
-  const bytes = bytesOf(array);
-  return { array, bytes, decode: (chunk, offset) => bytes.set(chunk, offset) };
+  const buffer = new ArrayBuffer(entry.end - entry.begin);
+  const place = (offset: number, length: number) => new Uint8Array(buffer, offset, length);
+  return {
+    array: viewOf(row.host, shape, buffer, 0),
+    place,
+    decode: (chunk, offset) => place(offset, chunk.length).set(chunk),
+  };
 }
 
-/** Interprets bytes as an array without copying; the offset must be aligned. */
-function viewOf(dtype: DType, shape: readonly number[], bytes: Uint8Array): HostArray {
-  const make = views[dtype] as (buffer: ArrayBufferLike, offset: number, length: number) => HostArray["data"];
-  return { dtype, shape, data: make(bytes.buffer, bytes.byteOffset, bytes.length / bytesPerElement(dtype)) };
-}
+/** Interprets a buffer as an array without copying; the offset must be aligned. */
+const viewOf = (
+  dtype: DType,
+  shape: readonly number[],
+  buffer: ArrayBufferLike,
+  offset: number,
+): HostArray => ({
+  dtype,
+  shape,
+  data: views[dtype](buffer as ArrayBuffer, offset, sizeOf(shape)),
+});
 
 const views: Record<DType, (buffer: ArrayBuffer, offset: number, length: number) => HostArray["data"]> = {
   float32: (b, o, n) => new Float32Array(b, o, n),
@@ -185,9 +195,6 @@ const views: Record<DType, (buffer: ArrayBuffer, offset: number, length: number)
   uint8: (b, o, n) => new Uint8Array(b, o, n),
   bool: (b, o, n) => new Uint8Array(b, o, n),
 };
-
-const bytesOf = (array: HostArray): Uint8Array =>
-  new Uint8Array(array.data.buffer, array.data.byteOffset, array.data.byteLength);
 
 /**
  * Reads a whole file that is in memory. Tensors that need no conversion and lie aligned are views of `file`, so the
@@ -205,7 +212,7 @@ export function readSafetensors(
     const row: { bytes: number; host?: DType } = formatDTypes[entry.dtype];
     const isView = row.host !== undefined && bytesPerElement(row.host) === row.bytes;
     if (isView && bytes.byteOffset % row.bytes === 0)
-      tensors[entry.name] = viewOf(row.host as DType, entry.shape, bytes);
+      tensors[entry.name] = viewOf(row.host as DType, entry.shape, bytes.buffer, bytes.byteOffset);
     else {
       const decoder = tensorDecoder(entry, source);
       decoder.decode(bytes, 0);
@@ -274,8 +281,10 @@ export function* encodeSafetensors(
         yield new Uint8Array(halves.buffer);
       }
     } else {
-      const bytes = bytesOf(array);
-      for (let i = 0; i < bytes.length; i += chunkBytes) yield bytes.subarray(i, i + chunkBytes);
+      // Piece by piece: a view of bytes ends at 4 GB in Node 20, an array of floats at four times that.
+      const { buffer, byteOffset, byteLength } = array.data;
+      for (let i = 0; i < byteLength; i += chunkBytes)
+        yield new Uint8Array(buffer, byteOffset + i, Math.min(chunkBytes, byteLength - i));
     }
   }
 }

@@ -23,56 +23,57 @@ export function tokenSpans(tokenizer: Tokenizer, text: string, ids: readonly num
   const { bytes, offsets } = normalisedBytes(tokenizer, text);
   const added = new Map(tokenizer.addedTokens.map((token) => [token.id, token]));
   const spell = speller(tokenizer);
-  const alwaysPrefixed = JSON.stringify(tokenizer.definition.normalizer ?? "").includes('"Prepend"');
-  const spans: Span[] = [];
+  const alwaysPrefixed = stepsOf(tokenizer, "normalizer").includes('"Prepend"');
+  const characterAt = (at: number) => String.fromCodePoint(text.codePointAt(offsets[at] as number) as number);
+  const encodesTo = characterTest(tokenizer);
+  const drops = stepsOf(tokenizer, "pre_tokenizer").includes('"Replace"') ? encodesTo([]) : () => false;
+  const isUnknown = encodesTo([tokenizer.unkId ?? -1]);
+
+  /** The place after the characters from `at` on that pass the test. */
+  const after = (
+    at: number,
+    test: (character: string) => boolean,
+    most = Number.POSITIVE_INFINITY,
+  ): number => {
+    let end = at;
+    for (let n = 0; n < most && end < bytes.length && test(characterAt(end)); n++)
+      end = nextCharacter(offsets, end);
+    return end;
+  };
+  /** The place after `spelling`, with dropped characters between its own, or -1. */
+  const match = (from: number, spelling: Uint8Array): number => {
+    let at = from;
+    for (const byte of spelling) {
+      if (offsets[at] !== offsets[at - 1]) at = after(at, drops);
+      if (bytes[at] !== byte) return -1;
+      at++;
+    }
+    return at;
+  };
+
   let at = 0;
   let sectionStart = true;
-
-  const skipSpaces = () => {
-    while (at < bytes.length && /\s/.test(text[offsets[at] as number] as string)) at++;
-  };
-  /** Steps over one character if the tokenizer, alone with it, gives exactly these ids. */
-  const skipCharacter = (expected: readonly number[]): boolean => {
-    if (at >= bytes.length) return false;
-    const character = String.fromCodePoint(text.codePointAt(offsets[at] as number) as number);
-    const alone = tokenizer.encode(`a${character}`, { addSpecialTokens: false });
-    const plain = tokenizer.encode("a", { addSpecialTokens: false });
-    if (alone.join() !== [...plain, ...expected].join()) return false;
-    at += utf8Encoder.encode(character).length;
-    return true;
-  };
-
-  ids.forEach((id, index) => {
+  const spans = ids.map((id, index): Span => {
     const token = added.get(id);
-    let spelling = spell(id);
-    if (token?.lstrip && !startsAt(bytes, at, spelling)) skipSpaces();
-    if (
-      sectionStart &&
-      !token &&
-      spelling[0] === space &&
-      (alwaysPrefixed || !startsAt(bytes, at, spelling))
-    ) {
-      spelling = spelling.subarray(1);
-    }
-    while (!startsAt(bytes, at, spelling) && skipCharacter([]));
-    const start = at;
-    if (startsAt(bytes, at, spelling)) at += spelling.length;
-    else if (id === tokenizer.unkId && skipCharacter([id])) while (skipCharacter([id]));
-    else {
+    const spelling = spell(id);
+    const prefixed =
+      sectionStart && !token && spelling[0] === space && (alwaysPrefixed || bytes[at] !== space);
+    const start = after(at, token?.lstrip ? isSpace : drops);
+    let end = match(start, prefixed ? spelling.subarray(1) : spelling);
+    if (end < 0 && id === tokenizer.unkId) end = after(start, isUnknown);
+    if (end < 0 || (end === start && id === tokenizer.unkId)) {
       throw new TokenizerError(
         `tokenSpans: token ${index} (${JSON.stringify(tokenizer.idToToken(id))}) does not spell the text at ` +
-          `${JSON.stringify(text.slice(offsets[at], (offsets[at] as number) + 20))}. The tokenizer rewrites this text; ` +
-          "take a tokenizer whose normalizer keeps the characters.",
+          `${JSON.stringify(text.slice(offsets[start], (offsets[start] as number) + 20))}. The tokenizer rewrites ` +
+          "this text; take a tokenizer whose normalizer keeps the characters.",
       );
     }
-    if (token?.rstrip) skipSpaces();
-    spans.push([
-      offsets[start] as number,
-      at === start ? (offsets[start] as number) : ceilOffset(text, offsets, at),
-    ]);
+    at = token?.rstrip ? after(end, isSpace) : end;
     sectionStart = token !== undefined;
+    const first = offsets[start] as number;
+    return [first, end === start ? first : (offsets[nextCharacter(offsets, end - 1)] as number)];
   });
-  while (at < bytes.length && skipCharacter([]));
+  at = after(at, drops);
   if (at < bytes.length) {
     throw new TokenizerError(
       `tokenSpans: ${ids.length} tokens end before ${JSON.stringify(text.slice(offsets[at]).slice(0, 20))}. ` +
@@ -82,23 +83,45 @@ export function tokenSpans(tokenizer: Tokenizer, text: string, ids: readonly num
   return spans;
 }
 
-/** The end of the character that byte `at - 1` belongs to. */
-function ceilOffset(text: string, offsets: Int32Array, at: number): number {
-  const last = offsets[at - 1] as number;
-  let end = at;
-  while (end < offsets.length - 1 && offsets[end] === last) end++;
-  return end < offsets.length ? (offsets[end] as number) : text.length;
+const isSpace = (character: string) => /\s/.test(character);
+
+/** The first byte of the character after the one that byte `at` belongs to. */
+function nextCharacter(offsets: Int32Array, at: number): number {
+  let end = at + 1;
+  while (end < offsets.length - 1 && offsets[end] === offsets[at]) end++;
+  return end;
 }
 
-function startsAt(bytes: Uint8Array, at: number, part: Uint8Array): boolean {
-  if (at + part.length > bytes.length) return false;
-  for (let i = 0; i < part.length; i++) if (bytes[at + i] !== part[i]) return false;
-  return true;
+/** Tells of a character, once for each, whether a text with it has exactly these ids more than one without it. */
+function characterTest(tokenizer: Tokenizer) {
+  const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
+  const plain = encode("a");
+  return (expected: readonly number[]) => {
+    const known = new Map<string, boolean>();
+    return (character: string): boolean => {
+      const answer =
+        known.get(character) ?? encode(`a${character}`).join() === [...plain, ...expected].join();
+      known.set(character, answer);
+      return answer;
+    };
+  };
+}
+
+/** A part of the tokenizer's pipeline as text, to look for steps in. */
+function stepsOf(tokenizer: Tokenizer, part: "normalizer" | "pre_tokenizer" | "decoder"): string {
+  return JSON.stringify(tokenizer.definition[part] ?? "");
+}
+
+/** Whether the tokenizer writes spaces as `▁`, and so does not tell the two apart. */
+function spellsSpaces(tokenizer: Tokenizer): boolean {
+  const decoder = stepsOf(tokenizer, "decoder");
+  return decoder.includes("▁") || decoder.includes('"Metaspace"');
 }
 
 /** The bytes of the (Unicode-normalised) text, and for each byte, and the end, its place in the original text. */
 function normalisedBytes(tokenizer: Tokenizer, text: string): { bytes: Uint8Array; offsets: Int32Array } {
-  const form = /"(NFK?[CD])"/.exec(JSON.stringify(tokenizer.definition.normalizer ?? ""))?.[1];
+  const form = /"(NFK?[CD])"/.exec(stepsOf(tokenizer, "normalizer"))?.[1];
+  const spaces = spellsSpaces(tokenizer);
   const whole = form ? text.normalize(form) : text;
   const unit = whole === text ? /[\s\S]/gu : /\P{M}\p{M}*|\p{M}+/gsu;
   const bytes: number[] = [];
@@ -107,7 +130,7 @@ function normalisedBytes(tokenizer: Tokenizer, text: string): { bytes: Uint8Arra
   for (const { 0: piece, index } of text.matchAll(unit)) {
     const normal = whole === text ? piece : piece.normalize(form);
     joined += normal;
-    for (const byte of utf8Encoder.encode(normal)) {
+    for (const byte of utf8Encoder.encode(spaces ? normal.replaceAll("▁", " ") : normal)) {
       bytes.push(byte);
       offsets.push(index);
     }
@@ -128,10 +151,10 @@ const spellers = new WeakMap<Tokenizer, (id: number) => Uint8Array>();
 function speller(tokenizer: Tokenizer): (id: number) => Uint8Array {
   const known = spellers.get(tokenizer);
   if (known) return known;
-  const decoder = JSON.stringify(tokenizer.definition.decoder ?? "");
+  const decoder = stepsOf(tokenizer, "decoder");
   const byteLevel = decoder.includes('"ByteLevel"');
   const byteFallback = decoder.includes('"ByteFallback"');
-  const spaces = decoder.includes("▁") || decoder.includes('"Metaspace"');
+  const spaces = spellsSpaces(tokenizer);
   const added = new Set(tokenizer.addedTokens.map((token) => token.id));
   const cache = new Map<number, Uint8Array>();
   const spell = (id: number): Uint8Array => {

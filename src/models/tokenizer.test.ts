@@ -114,12 +114,14 @@ describe("createTokenizer", () => {
 const text = fc.string({
   unit: fc.oneof(
     fc.string({ unit: "binary", maxLength: 1 }),
-    fc.constantFrom(" ", "a", "fox", "\n", "é", "🙂", "<s>", "<|im_end|>"),
+    fc.constantFrom(" ", "a", "fox", "\n", "é", "🙂", "<s>", "<|im_end|>", "▁", "\t"),
   ),
 });
 
 describe.each(names)("%s", (name) => {
   const tokenizer = createTokenizer(files(name));
+  /** Without the spaces that a token may begin or end with; `▁` is a space to Llama. */
+  const bare = (part: string) => (name.startsWith("llama2") ? part.replaceAll("▁", " ") : part).trim();
 
   it("returns any text unchanged, but for its Unicode normalisation and stripped spaces", () => {
     const nfc = /"NFC"/.test(JSON.stringify(tokenizer.definition.normalizer));
@@ -127,7 +129,7 @@ describe.each(names)("%s", (name) => {
       fc.property(text, (given) => {
         const back = tokenizer.decode(tokenizer.encode(given, { addSpecialTokens: false }));
         if (name === "config-only") expect(back.replace(/\s/g, "")).toBe(given.replace(/\s/g, ""));
-        else if (name.startsWith("llama2")) expect(back.replace(/ /g, "")).toBe(given.replace(/ /g, ""));
+        else if (name.startsWith("llama2")) expect(back.replace(/[ ▁]/g, "")).toBe(given.replace(/[ ▁]/g, ""));
         else expect(back).toBe(nfc ? given.normalize("NFC") : given);
       }),
       { numRuns: 200 },
@@ -162,7 +164,7 @@ describe.each(names)("%s", (name) => {
           const previous = spans[i - 1];
           if (previous) expect(start).toBeGreaterThanOrEqual(previous[0]);
           const alone = tokenizer.decode([ids[i] as number]);
-          if (!alone.includes("\uFFFD")) expect(nfc.slice(start, end).trim()).toBe(alone.trim());
+          if (!alone.includes("\uFFFD")) expect(bare(nfc.slice(start, end))).toBe(bare(alone));
         }
       }),
       { numRuns: 200 },

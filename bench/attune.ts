@@ -62,7 +62,10 @@ async function training({ model, tokens, batch }: TrainRequest): Promise<Trainin
   const config = configFor(model);
   const specs = parameterSpecs(config);
   const optimizer = adamw();
-  const engine = new LocalEngine(ort, { threads, ...(process.env.PROFILE && { profile: process.env.PROFILE }) });
+  const engine = new LocalEngine(ort, {
+    threads,
+    ...(process.env.PROFILE && { profile: process.env.PROFILE }),
+  });
   const program = compileTrainStep(languageModelLoss(config), { optimizer, maxGradNorm: 1 }, specs, {
     input_ids: tokenSpec(),
     labels: tokenSpec(),
@@ -71,7 +74,9 @@ async function training({ model, tokens, batch }: TrainRequest): Promise<Trainin
   const params: Tree<Resident> = await engine.put(unflatten(initialParameters(config, 0)));
   const zeros = mapTree(optimizer.init(specs), ({ dtype, shape }) => zerosArray(dtype, shape as number[]));
   const state: Tree<Resident> = await engine.put(zeros);
-  const ids = BigInt64Array.from({ length: batch * tokens }, (_, i) => BigInt(randomBits(1, i) % model.vocab));
+  const ids = BigInt64Array.from({ length: batch * tokens }, (_, i) =>
+    BigInt(randomBits(1, i) % model.vocab),
+  );
   const labels = BigInt64Array.from({ length: batch * tokens }, (_, i) =>
     (i + 1) % tokens === 0 ? -100n : (ids[i + 1] as bigint),
   );
@@ -105,4 +110,5 @@ async function trainStep(request: TrainRequest) {
 export const commands: Commands = {
   matmul: async () => ({ gflops: await matmulPeak(threads) }),
   train_step: (request) => trainStep(request as unknown as TrainRequest),
+  close: async () => (await kept?.engine.dispose(), {}),
 };

@@ -9,7 +9,7 @@ import type { HostArray } from "./array.ts";
 import { AttuneError, ShapeError } from "./errors.ts";
 import { type Graph, type Lowering, type OnnxModel, prepare, toOnnx } from "./lowering.ts";
 import { cpuFusions, cpuLowering, cpuTakes } from "./lowering-cpu.ts";
-import { dependencies, reachable } from "./passes.ts";
+import { reachable } from "./passes.ts";
 import { input, type Node, type Tensor, type TensorSpec } from "./tensor.ts";
 import { flatten, mapTree, type Tree } from "./tree.ts";
 
@@ -161,7 +161,7 @@ function inPlaceWriters(outputs: readonly Tensor[]): (result: Tensor, source: Te
   for (const node of nodes) {
     const [y, x] = [node.outputs[0] as Tensor, node.inputs[0]];
     if (node.op === "reshape" && x) views.set(y, views.get(x) ?? x);
-    for (const x of dependencies(node)) {
+    for (const x of node.inputs) {
       const source = views.get(x) ?? x;
       const known = readers.get(source);
       if (known) known.push(node);
@@ -176,7 +176,7 @@ function inPlaceWriters(outputs: readonly Tensor[]): (result: Tensor, source: Te
     const found = new Set<Node>();
     const stack = [node];
     for (let at = stack.pop(); at; at = stack.pop())
-      for (const x of dependencies(at))
+      for (const x of at.inputs)
         if (!found.has(x.node)) {
           found.add(x.node);
           stack.push(x.node);

@@ -5,7 +5,7 @@
  * blocks that thread. `node-engine.ts` puts one into a worker thread behind the same interface.
  */
 import type * as Ort from "onnxruntime-common";
-import { bytesPerElement, type DType, type HostArray, sizeOf, type Storage } from "./array.ts";
+import { bytesPerElement, type DType, type HostArray, type Storage, sizeOf } from "./array.ts";
 import { checkShape, type Program, type Provider } from "./compile.ts";
 import { AttuneError, RuntimeError } from "./errors.ts";
 import { flatten, mapTree, type Tree, unflatten } from "./tree.ts";
@@ -32,12 +32,35 @@ export interface Engine {
   load(program: Program): Promise<Executable>;
   /** Calls a program; donated results come back as residents, all others as host arrays. */
   run(executable: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>>;
-  put(tree: Tree<HostArray>): Promise<Tree<Resident>>;
+  /** Copies arrays to the engine; with `transfer` it takes their buffers instead, and the caller's are lost. */
+  put(tree: Tree<HostArray>, options?: { transfer?: boolean }): Promise<Tree<Resident>>;
   get(tree: Tree<Resident>): Promise<Tree<HostArray>>;
   free(tree: Tree<Resident>): Promise<void>;
   unload(executable: Executable): Promise<void>;
+  /**
+   * Runs a function that a module exports beside the sessions, for loops that should not cross threads.
+   *
+   * @param moduleUrl of the module, usually the caller's own `import.meta.url`
+   * @param payload any value that can be cloned, residents and executables included
+   * @param onEvent gets what the function emits
+   */
+  call<Result>(
+    moduleUrl: string,
+    exportName: string,
+    payload: unknown,
+    onEvent?: (event: unknown) => void,
+    signal?: AbortSignal,
+  ): Promise<Result>;
   dispose(): Promise<void>;
 }
+
+/** What `Engine.call` runs; `engine` is the one that owns the sessions, in the thread where the function runs. */
+export type EngineTask<Payload, Result> = (
+  engine: LocalEngine,
+  payload: Payload,
+  emit: (event: unknown) => void,
+  signal: AbortSignal,
+) => Promise<Result>;
 
 export interface EngineOptions {
   provider?: Provider;
@@ -47,11 +70,19 @@ export interface EngineOptions {
   cacheBytes?: number;
   /** Writes ONNX Runtime's own profile beside this prefix. */
   profile?: string;
+  /** Collects garbage; called when many bytes of results have been thrown away. */
+  collect?: () => void;
 }
+
+/** What is left of a program once its session exists; the model's bytes are not kept. */
+type Signature = Executable["program"];
+
+/** Bytes of ignored results after which garbage is collected. */
+const collectAfter = 256 * 2 ** 20;
 
 interface LoadedSession {
   readonly session: Ort.InferenceSession;
-  readonly program: Program;
+  readonly program: Signature;
   readonly bytes: number;
 }
 
@@ -64,6 +95,8 @@ export class LocalEngine implements Engine {
   readonly #programs = new Map<string, Executable>();
   readonly #residents = new Map<number, { tensor: Ort.Tensor; value: HostArray }>();
   #next = 1;
+  /** Bytes of results that nobody reads, since the last collection. */
+  #ignored = 0;
 
   constructor(ort: typeof Ort, options: EngineOptions = {}) {
     this.#ort = ort;
@@ -74,16 +107,19 @@ export class LocalEngine implements Engine {
 
   async load(program: Program): Promise<Executable> {
     if (program.provider !== this.provider)
-      throw new AttuneError(`load: the program was compiled for ${program.provider}, the engine runs ${this.provider}`);
-    const signature = program.model.external.length === 0 ? hash(program.model.bytes) : undefined;
+      throw new AttuneError(
+        `load: the program was compiled for ${program.provider}, the engine runs ${this.provider}`,
+      );
+    const signature = program.model.external.length === 0 ? signatureOf(program) : undefined;
     const known = signature === undefined ? undefined : this.#programs.get(signature);
     if (known && this.#sessions.has(known.executable)) return known;
     const { bytes, external } = program.model;
     const size = bytes.byteLength + external.reduce((n, { data }) => n + data.byteLength, 0);
     await this.#makeRoom(size);
     const session = await this.#create(program);
-    const executable = { executable: this.#next++, program };
-    this.#sessions.set(executable.executable, { session, program, bytes: size });
+    const { inputs, outputs, donated } = program;
+    const executable = { executable: this.#next++, program: { inputs, outputs, donated } };
+    this.#sessions.set(executable.executable, { session, program: executable.program, bytes: size });
     if (signature !== undefined) this.#programs.set(signature, executable);
     return executable;
   }
@@ -102,7 +138,9 @@ export class LocalEngine implements Engine {
         ...(profile ? { enableProfiling: true, profileFilePrefix: profile } : {}),
       });
     } catch (cause) {
-      throw new RuntimeError(`The ${this.provider} provider refused the graph: ${(cause as Error).message}`, { cause });
+      throw new RuntimeError(`The ${this.provider} provider refused the graph: ${(cause as Error).message}`, {
+        cause,
+      });
     }
   }
 
@@ -119,6 +157,15 @@ export class LocalEngine implements Engine {
   }
 
   async run({ executable }: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>> {
+    const results = await this.#run(executable, args);
+    if (this.#ignored > collectAfter) {
+      this.#ignored = 0;
+      this.#options.collect?.();
+    }
+    return results;
+  }
+
+  async #run(executable: number, args: readonly Tree<Value>[]): Promise<Tree<Value>> {
     const loaded = this.#sessions.get(executable);
     if (!loaded) throw new AttuneError("run: the program is no longer loaded; load it again");
     // Insertion order is the order of last use.
@@ -141,11 +188,15 @@ export class LocalEngine implements Engine {
       const inPlace = pair?.inPlace && residentOf[pair.input];
       fetches[name] = inPlace ? (feeds[pair.input] as Ort.Tensor) : null;
     }
-    const results = await session.run(feeds, fetches);
+    const results = await session.run(feeds, fetches).catch((cause: Error) => {
+      throw new RuntimeError(`run: the ${this.provider} provider failed: ${cause.message}`, { cause });
+    });
     const out: Record<string, Value> = {};
     for (const name of program.outputs) {
       const pair = program.donated[name];
       const resident = pair && residentOf[pair.input];
+      // The runtime copies every output; of what stays here, the copy (or what it replaces) is garbage.
+      if (resident) this.#ignored += sizeOf(resident.shape) * bytesPerElement(resident.dtype);
       if (resident && pair.inPlace) out[name] = resident;
       else {
         const value = this.#host(results[name] as Ort.Tensor);
@@ -167,7 +218,11 @@ export class LocalEngine implements Engine {
   }
 
   #host(tensor: Ort.Tensor): HostArray {
-    return { dtype: tensor.type as DType, shape: [...tensor.dims], data: tensor.data as Storage } as HostArray;
+    return {
+      dtype: tensor.type as DType,
+      shape: [...tensor.dims],
+      data: tensor.data as Storage,
+    } as HostArray;
   }
 
   #replace(resident: Resident, value: HostArray): Resident {
@@ -175,12 +230,15 @@ export class LocalEngine implements Engine {
     return resident;
   }
 
-  async put(tree: Tree<HostArray>): Promise<Tree<Resident>> {
+  async put(tree: Tree<HostArray>, { transfer = false } = {}): Promise<Tree<Resident>> {
     return mapTree(tree, (value) => {
       if (value.data.length !== sizeOf(value.shape))
         throw new AttuneError(`put: [${value.shape}] does not hold ${value.data.length} values`);
       const resident = { resident: this.#next++, dtype: value.dtype, shape: value.shape };
-      return this.#replace(resident, { ...value, data: value.data.slice() } as HostArray);
+      return this.#replace(
+        resident,
+        transfer ? value : ({ ...value, data: value.data.slice() } as HostArray),
+      );
     });
   }
 
@@ -202,23 +260,41 @@ export class LocalEngine implements Engine {
     await loaded?.session.release();
   }
 
+  async call<Result>(
+    moduleUrl: string,
+    exportName: string,
+    payload: unknown,
+    onEvent: (event: unknown) => void = () => {},
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<Result> {
+    const exported = (await import(/* @vite-ignore */ moduleUrl)) as Record<string, unknown>;
+    const task = exported[exportName];
+    if (typeof task !== "function")
+      throw new AttuneError(`call: ${moduleUrl} exports no function ${exportName}`);
+    return (task as EngineTask<unknown, Result>)(this, payload, onEvent, signal);
+  }
+
   /** Bytes of the arrays that stay here. */
   get residentBytes(): number {
     let bytes = 0;
-    for (const { value } of this.#residents.values()) bytes += value.data.length * bytesPerElement(value.dtype);
+    for (const { value } of this.#residents.values())
+      bytes += value.data.length * bytesPerElement(value.dtype);
     return bytes;
   }
 
   async dispose(): Promise<void> {
-    for (const { session } of this.#sessions.values()) await session.release();
+    for (const { session } of this.#sessions.values()) {
+      if (this.#options.profile) session.endProfiling();
+      await session.release();
+    }
     this.#sessions.clear();
     this.#residents.clear();
   }
 }
 
-/** FNV-1a over a model's bytes, with its length: the signature of a compiled program. */
-function hash(bytes: Uint8Array): string {
+/** What makes two compiled programs the same: FNV-1a over the model's bytes, their number, and what is donated. */
+function signatureOf({ model: { bytes }, donated }: Program): string {
   let h = 0x811c9dc5;
   for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ (bytes[i] as number), 0x01000193);
-  return `${bytes.length}:${h >>> 0}`;
+  return `${bytes.length}:${h >>> 0}:${JSON.stringify(donated)}`;
 }

@@ -7,6 +7,7 @@
  * themselves, so the gradient of a gradient is a gradient.
  */
 import { addDims, type Dim, multiplyDims, subtractDims } from "./dims.ts";
+import { AttuneError } from "./errors.ts";
 import * as op from "./ops/index.ts";
 import type { Node, Tensor } from "./tensor.ts";
 
@@ -72,6 +73,10 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     const { axis, start, end } = attributes as { axis: number; start: Dim; end: Dim };
     return [op.pad(dy, axis, start, subtractDims(one(x).shape[axis] as Dim, end))];
   },
+  sliceTo: (inputs, dy, _, { attributes }) => {
+    const { axis, name } = attributes as { axis: number; name: string };
+    return [op.pad(dy, axis, 0, subtractDims((inputs[0] as Tensor).shape[axis] as Dim, name)), undefined];
+  },
   pad: (x, dy, _, { attributes }) => {
     const { axis, before } = attributes as { axis: number; before: Dim };
     return [op.slice(dy, axis, before, addDims(before, one(x).shape[axis] as Dim))];
@@ -100,6 +105,10 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     return [op.cumsum(dy, axis, { exclusive, reverse: !reverse })];
   },
   topK: (x, dy, _, { outputs }) => [op.scatterAddAlong(op.zerosLike(one(x)), outputs[1] as Tensor, dy)],
+
+  scan: () => {
+    throw new AttuneError("grad: scan has no gradient; take the gradient inside its body, or put stopGradient around it");
+  },
 
   // Reading by index
   gather: (inputs, dy, _, { attributes }) => {
@@ -160,13 +169,12 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     const Phi = mul(0.5, add(1, op.erf(mul(one(x), Math.SQRT1_2))));
     return [mul(dy, add(Phi, mul(one(x), phi)))];
   },
-  // y = x s with s = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); y' = s + y (1 - s) 2u'
+  // y = x s with s = sigmoid(x w), w = c + a x^2: y' = s + y (1 - s) (c + 3 a x^2), and c + 3 a x^2 = 3 w - 2 c.
   gelu: (x, dy, y) => {
     const c = 2 * Math.sqrt(2 / Math.PI);
-    const squared = mul(one(x), one(x));
-    const s = op.sigmoid(mul(one(x), add(c, mul(0.044715 * c, squared))));
-    const slope = add(c, mul(3 * 0.044715 * c, squared));
-    return [mul(dy, add(s, mul(mul(y, sub(1, s)), slope)))];
+    const w = add(c, mul(mul(one(x), one(x)), 0.044715 * c));
+    const s = op.sigmoid(mul(one(x), w));
+    return [mul(dy, add(s, mul(sub(y, mul(y, s)), sub(mul(w, 3), 2 * c))))];
   },
   layerNorm: (inputs, dy, _, { outputs }, dys) => {
     const [x, weight] = two(inputs);

@@ -7,5 +7,7 @@ export { type Engine, type EngineOptions, type Executable, LocalEngine, type Res
 export * from "./errors.ts";
 export { grad, gradientOf, type LossFunction, valueAndGrad } from "./grad.ts";
 export * from "./ops/index.ts";
-export { constant, input, type Tensor, type TensorSpec } from "./tensor.ts";
+export { sliceBatch, sliceTo } from "./ragged.ts";
+export { keepIfFinite, type ScanOptions, type ScanResult, type ScanStep, scan } from "./scan.ts";
+export { constant, input, isTensor, type Tensor, type TensorSpec } from "./tensor.ts";
 export * from "./tree.ts";

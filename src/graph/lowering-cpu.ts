@@ -2,6 +2,7 @@
 import { hostArray } from "./array.ts";
 import { sameShape } from "./dims.ts";
 import { type LoweringRule, type LoweringTable, lowered, standardLowering } from "./lowering.ts";
+import { matmul, transpose } from "./ops/index.ts";
 import type { Fusion } from "./passes.ts";
 import { makeNode, type Node, type Tensor } from "./tensor.ts";
 
@@ -12,7 +13,7 @@ const float32Only = new Set(["gelu", "geluErf", "softplus", "cos", "layerNorm"])
 export const cpuTakes = (node: Node): boolean => isFloat32(node) || !float32Only.has(node.op);
 
 /** alpha op(a) @ op(b) without the contributed kernel, which takes float32 alone. */
-const plainProduct: LoweringRule = (b, { attributes, inputs, outputs }, names) => {
+export const plainProduct: LoweringRule = (b, { attributes, inputs, outputs }, names) => {
   const factors = inputs.map((x, i) => {
     const name = names[i] as string;
     if (!(i === 0 ? attributes.transposeA : attributes.transposeB)) return name;
@@ -28,9 +29,9 @@ const plainProduct: LoweringRule = (b, { attributes, inputs, outputs }, names) =
 
 export const cpuLowering: LoweringTable = {
   ...standardLowering,
-  matmul: (b, node, inputs) => {
+  matmul: (b, node, inputs, table) => {
     const { transposeA, transposeB, alpha } = node.attributes;
-    if (!isFloat32(node)) return plainProduct(b, node, inputs);
+    if (!isFloat32(node)) return plainProduct(b, node, inputs, table);
     return transposeA || transposeB || alpha !== 1
       ? b.emit("com.microsoft:FusedMatMul", inputs, {
           transA: Number(transposeA),
@@ -54,7 +55,9 @@ export const cpuLowering: LoweringTable = {
   // Duplicate rows are added up in a fixed order; ScatterND would race.
   scatterAddRows: (b, { inputs: [, , updates] }, [base, indices, rows]) => {
     const shape = (updates as Tensor).shape;
-    const column = lowered(b.emit("Reshape", [indices as string, b.int64s([-1, ...shape.slice(1).map(() => 1)])]));
+    const column = lowered(
+      b.emit("Reshape", [indices as string, b.int64s([-1, ...shape.slice(1).map(() => 1)])]),
+    );
     const index = lowered(b.emit("Expand", [column, b.shape(shape)]));
     return b.emit("ScatterElements", [base as string, index, rows as string], { axis: 0, reduction: "add" });
   },
@@ -76,5 +79,16 @@ const biasIntoProduct: Fusion = (node, inputs, usedOnce) => {
   return undefined;
 };
 
-export const cpuFusions: Readonly<Record<string, Fusion>> = { add: biasIntoProduct };
+/**
+ * A' B with many columns in A, such as the gradient of an output projection, as (B' A)': the kernel reads the
+ * columns of A page by page, which costs more than turning the result over.
+ */
+const wideLeftTransposed: Fusion = (node, [a, b]) => {
+  const { transposeA, transposeB, alpha } = node.attributes as { transposeA: boolean; transposeB: boolean; alpha: number };
+  const columns = (a as Tensor).shape[1];
+  if (!transposeA || transposeB || (a as Tensor).shape.length !== 2 || (b as Tensor).shape.length !== 2) return undefined;
+  if (typeof columns !== "number" || columns < 16_384) return undefined;
+  return transpose(matmul(b as Tensor, a as Tensor, { transposeA: true, alpha }));
+};
 
+export const cpuFusions: Readonly<Record<string, Fusion>> = { add: biasIntoProduct, matmul: wideLeftTransposed };

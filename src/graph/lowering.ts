@@ -5,11 +5,18 @@ import { type HostArray, hostArray } from "./array.ts";
 import { type Dim, isName, type Shape } from "./dims.ts";
 import { AttuneError } from "./errors.ts";
 import { externalTensorProto, modelBytes, OnnxBuilder, onnxTypes, valueInfo } from "./onnx/builder.ts";
-import { decompose, type Fusion, fuse, mergeEqual, reachable } from "./passes.ts";
+import { decompose, type Fusion, fuse, insideBodies, mergeEqual, reachable } from "./passes.ts";
+import { boundDim, type ScanAttributes } from "./scan.ts";
 import type { Node, Tensor } from "./tensor.ts";
 
 /** Emits the ONNX nodes for one node and returns the names of its outputs. */
-export type LoweringRule = (builder: OnnxBuilder, node: Node, inputs: readonly string[]) => string[];
+export type LoweringRule = (
+  builder: OnnxBuilder,
+  node: Node,
+  inputs: readonly string[],
+  /** The whole table, for rules that emit a body. */
+  table: LoweringTable,
+) => string[];
 export type LoweringTable = Readonly<Record<string, LoweringRule>>;
 
 export interface Lowering {
@@ -29,7 +36,9 @@ const plain =
 const reduce =
   (operator: string): LoweringRule =>
   (b, { attributes }, inputs) =>
-    b.emit(operator, [...inputs, b.int64s(attributes.axes as readonly number[])], { keepdims: Number(attributes.keepDims) });
+    b.emit(operator, [...inputs, b.int64s(attributes.axes as readonly number[])], {
+      keepdims: Number(attributes.keepDims),
+    });
 
 const shapeOf = (node: Node): Shape => (node.outputs[0] as Tensor).shape;
 
@@ -73,17 +82,32 @@ export const standardLowering: LoweringTable = {
   cast: (b, { outputs }, inputs) => b.emit("Cast", inputs, { to: onnxTypes[(outputs[0] as Tensor).dtype] }),
 
   reshape: (b, node, inputs) => b.emit("Reshape", [...inputs, b.shape(shapeOf(node), { infer: true })]),
-  transpose: (b, { attributes }, inputs) => b.emit("Transpose", inputs, { perm: attributes.order as number[] }),
+  transpose: (b, { attributes }, inputs) =>
+    b.emit("Transpose", inputs, { perm: attributes.order as number[] }),
   expand: (b, node, inputs) => b.emit("Expand", [...inputs, b.shape(shapeOf(node))]),
   slice: (b, { attributes }, inputs) => {
     const { axis, start, end } = attributes as { axis: number; start: Dim; end: Dim };
     return b.emit("Slice", [...inputs, b.size(start), b.size(end), b.int64s([axis])]);
   },
+  sliceTo: (b, { attributes }, [x]) => {
+    const { axis, name } = attributes as { axis: number; name: string };
+    return b.emit("Slice", [x as string, b.int64s([0]), b.size(name), b.int64s([axis])]);
+  },
   split: (b, { attributes, outputs }, inputs) =>
-    b.emit("Split", [...inputs, b.shape(attributes.sizes as Shape)], { axis: attributes.axis as number }, outputs.length),
+    b.emit(
+      "Split",
+      [...inputs, b.shape(attributes.sizes as Shape)],
+      { axis: attributes.axis as number },
+      outputs.length,
+    ),
   concat: (b, { attributes }, inputs) => b.emit("Concat", inputs, { axis: attributes.axis as number }),
   pad: (b, { attributes, inputs: [x] }, inputs) => {
-    const { axis, before, after, value } = attributes as { axis: number; before: Dim; after: Dim; value: number };
+    const { axis, before, after, value } = attributes as {
+      axis: number;
+      before: Dim;
+      after: Dim;
+      value: number;
+    };
     const pads = lowered(b.emit("Concat", [b.size(before), b.size(after)], { axis: 0 }));
     const fill = b.constant(hostArray((x as Tensor).dtype, [], [value]));
     return b.emit("Pad", [inputs[0] as string, pads, fill, b.int64s([axis])]);
@@ -103,17 +127,50 @@ export const standardLowering: LoweringTable = {
   min: reduce("ReduceMin"),
   cumsum: (b, { attributes }, inputs) => {
     const { axis, exclusive, reverse } = attributes as { axis: number; exclusive: boolean; reverse: boolean };
-    return b.emit("CumSum", [...inputs, b.int64s([axis])], { exclusive: Number(exclusive), reverse: Number(reverse) });
+    return b.emit("CumSum", [...inputs, b.int64s([axis])], {
+      exclusive: Number(exclusive),
+      reverse: Number(reverse),
+    });
   },
   argmax: (b, { attributes }, inputs) =>
     b.emit("ArgMax", inputs, { axis: attributes.axis as number, keepdims: Number(attributes.keepDims) }),
   topK: (b, { attributes }, inputs) =>
-    b.emit("TopK", [...inputs, b.size(attributes.k as Dim)], { axis: -1, largest: Number(attributes.largest) }, 2),
+    b.emit(
+      "TopK",
+      [...inputs, b.size(attributes.k as Dim)],
+      { axis: -1, largest: Number(attributes.largest) },
+      2,
+    ),
 
   gather: (b, { attributes }, inputs) => b.emit("Gather", inputs, { axis: attributes.axis as number }),
-  gatherAlong: (b, { attributes }, inputs) => b.emit("GatherElements", inputs, { axis: attributes.axis as number }),
+  gatherAlong: (b, { attributes }, inputs) =>
+    b.emit("GatherElements", inputs, { axis: attributes.axis as number }),
   scatterAddAlong: (b, { attributes }, inputs) =>
     b.emit("ScatterElements", inputs, { axis: attributes.axis as number, reduction: "add" }),
+
+  scan: (b, node, inputs, table) => emitLoop(b, node, inputs, table),
+};
+
+/** A scan as one `Loop`; what the body reads from outside it names directly. */
+const emitLoop: LoweringRule = (b, { attributes, outputs }, inputs, table) => {
+  const { body, length, carried, stops } = attributes as unknown as ScanAttributes;
+  const inner = new OnnxBuilder(`${b.fresh("Loop")}.`, b);
+  const names = new Map<Tensor, string>();
+  const going = inner.fresh("going");
+  const declared = [valueInfo(going, "bool", [])];
+  for (const [k, tensor] of body.inputs.entries()) {
+    const own = k <= carried; // the iteration's number, then the carried values
+    const name = own ? inner.fresh("in") : (inputs[k - 1] as string);
+    names.set(tensor, name);
+    if (own) declared.splice(k === 0 ? 0 : declared.length, 0, valueInfo(name, tensor.dtype, tensor.shape));
+  }
+  const wanted = body.outputs.map(() => inner.fresh("out"));
+  const results = emitOutputs(inner, wanted, body.outputs, names, table);
+  if (!stops) results.unshift(valueInfo(lowered(inner.emit("Identity", [going])), "bool", []));
+  const trips = lowered(b.emit("Reshape", [b.size(length), b.int64s([])]));
+  const start = stops ? b.constant(hostArray("bool", [], [1])) : "";
+  const graph = inner.graph("body", declared, results);
+  return b.emit("Loop", [trips, start, ...inputs.slice(0, carried)], { body: { graph } }, outputs.length);
 };
 
 export interface Graph {
@@ -137,16 +194,27 @@ export interface OnnxModel {
 
 /** The nodes that a provider will run, after all passes. */
 export function prepare(outputs: readonly Tensor[], lowering: Lowering): Tensor[] {
-  const expanded = decompose(outputs, (node) => node.op in lowering.table && (lowering.takes?.(node) ?? true));
-  return mergeEqual(fuse(mergeEqual(expanded), lowering.fusions));
+  const expanded = decompose(
+    outputs,
+    (node) => node.op in lowering.table && (lowering.takes?.(node) ?? true),
+  );
+  const fused = mergeEqual(fuse(mergeEqual(expanded), lowering.fusions));
+  return insideBodies(fused, (body) => prepare(body, lowering));
 }
 
 /**
  * Writes a graph as an ONNX model. Inputs named in `frozen` become initializers with those values, kept
  * outside the model so that it may be larger than 2 GB in all.
  */
-export function toOnnx(graph: Graph, lowering: Lowering, frozen: Readonly<Record<string, HostArray>> = {}): OnnxModel {
-  const outputs = prepare(graph.outputs.map(([, tensor]) => tensor), lowering);
+export function toOnnx(
+  graph: Graph,
+  lowering: Lowering,
+  frozen: Readonly<Record<string, HostArray>> = {},
+): OnnxModel {
+  const outputs = prepare(
+    graph.outputs.map(([, tensor]) => tensor),
+    lowering,
+  );
   const builder = new OnnxBuilder();
   const names = new Map<Tensor, string>();
   const external: ExternalData[] = [];
@@ -159,11 +227,24 @@ export function toOnnx(graph: Graph, lowering: Lowering, frozen: Readonly<Record
     }
     const path = `${name}.bin`;
     builder.initializers.push(externalTensorProto(name, value, path));
-    external.push({ path, data: new Uint8Array(value.data.buffer as ArrayBuffer, value.data.byteOffset, value.data.byteLength) });
+    external.push({
+      path,
+      data: new Uint8Array(value.data.buffer as ArrayBuffer, value.data.byteOffset, value.data.byteLength),
+    });
     return [];
   });
-  const results = emitOutputs(builder, graph.outputs.map(([name]) => name), outputs, names, lowering.table);
-  return { bytes: modelBytes(builder.graph("attune", declared, results)), external, nodeCount: builder.nodes.length };
+  const results = emitOutputs(
+    builder,
+    graph.outputs.map(([name]) => name),
+    outputs,
+    names,
+    lowering.table,
+  );
+  return {
+    bytes: modelBytes(builder.graph("attune", declared, results)),
+    external,
+    nodeCount: builder.nodes.length,
+  };
 }
 
 /** Lets every plain name among a value's dimensions be read from that value. */
@@ -179,14 +260,43 @@ export function emitOutputs(
   names: Map<Tensor, string>,
   table: LoweringTable,
 ): ReturnType<typeof valueInfo>[] {
-  emitNodes(builder, reachable(outputs), names, table);
+  const nodes = reachable(outputs);
+  bindComputedDims(builder, nodes, names, table);
+  emitNodes(builder, nodes, names, table);
   return outputs.map((tensor, i) => {
     const name = wanted[i] as string;
     // A value that was computed here, for this output alone, takes the output's name; others need a copy.
-    if (outputs.indexOf(tensor) === i && builder.rename(names.get(tensor) as string, name)) names.set(tensor, name);
+    if (outputs.indexOf(tensor) === i && builder.rename(names.get(tensor) as string, name))
+      names.set(tensor, name);
     else builder.emit("Identity", [names.get(tensor) as string], {}, [name]);
     return valueInfo(name, tensor.dtype, tensor.shape);
   });
+}
+
+/** Lets dimensions whose size a node computes be read, whatever the order in which nodes are emitted. */
+function bindComputedDims(
+  builder: OnnxBuilder,
+  nodes: readonly Node[],
+  names: Map<Tensor, string>,
+  table: LoweringTable,
+): void {
+  const known = new Map<string, Tensor>();
+  for (const node of nodes) {
+    const bound = boundDim(node);
+    if (!bound) continue;
+    const other = known.get(bound.name);
+    if (other && other !== bound.size)
+      throw new AttuneError(
+        `compile: the dimension ${bound.name} gets two different sizes; give each its own name`,
+      );
+    known.set(bound.name, bound.size);
+    builder.bindDim(bound.name, {
+      emit: () => {
+        emitNodes(builder, reachable([bound.size]), names, table);
+        return lowered(builder.emit("Reshape", [names.get(bound.size) as string, builder.int64s([1])]));
+      },
+    });
+  }
 }
 
 /** Emits nodes in order; `names` holds the values that exist already and receives the new ones. */
@@ -199,10 +309,17 @@ export function emitNodes(
   for (const node of nodes) {
     if (names.has(node.outputs[0] as Tensor)) continue;
     if (node.op === "input")
-      throw new AttuneError(`compile: the graph reads the input ${node.attributes.name}, which is not among its inputs`);
+      throw new AttuneError(
+        `compile: the graph reads the input ${node.attributes.name}, which is not among its inputs`,
+      );
     const rule = table[node.op];
     if (!rule) throw new AttuneError(`compile: this provider has no row for ${node.op}`);
-    const results = rule(builder, node, node.inputs.map((x) => names.get(x) as string));
+    const results = rule(
+      builder,
+      node,
+      node.inputs.map((x) => names.get(x) as string),
+      table,
+    );
     for (const [i, y] of node.outputs.entries()) {
       const name = results[i];
       if (name !== undefined) names.set(y, name);

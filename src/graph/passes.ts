@@ -6,13 +6,7 @@ import { bytesPerElement, type HostArray, sizeOf } from "./array.ts";
 import { decompositions } from "./decompositions.ts";
 import { sameShape } from "./dims.ts";
 import { constantValue, scatterAddAlong, scatterAddRows } from "./ops/index.ts";
-import { type Attribute, makeNode, type Node, type Tensor } from "./tensor.ts";
-
-/** Everything that a node reads: its inputs, and what its subgraphs read from outside. */
-export const dependencies = (node: Node): readonly Tensor[] => {
-  const bodies = Object.values(node.attributes).filter(isSubgraph);
-  return bodies.length === 0 ? node.inputs : [...node.inputs, ...bodies.flatMap(captured)];
-};
+import { type Attribute, makeNode, type Node, type Subgraph, type Tensor } from "./tensor.ts";
 
 /** Every node that the outputs reach, inputs before users. */
 export function reachable(outputs: readonly Tensor[]): Node[] {
@@ -21,27 +15,9 @@ export function reachable(outputs: readonly Tensor[]): Node[] {
   for (let node = stack.pop(); node; node = stack.pop()) {
     if (seen.has(node)) continue;
     seen.add(node);
-    for (const x of dependencies(node)) stack.push(x.node);
+    for (const x of node.inputs) stack.push(x.node);
   }
   return [...seen].sort((a, b) => a.id - b.id);
-}
-
-const isSubgraph = (value: Attribute): value is { inputs: readonly Tensor[]; outputs: readonly Tensor[] } =>
-  typeof value === "object" && value !== null && "outputs" in value;
-
-/** Tensors outside a subgraph that its nodes read. */
-export function captured(body: { inputs: readonly Tensor[]; outputs: readonly Tensor[] }): Tensor[] {
-  const own = new Set(body.inputs.map((x) => x.node));
-  const depends = new Map<Node, boolean>();
-  const nodes = reachable(body.outputs);
-  for (const node of nodes) depends.set(node, own.has(node) || node.inputs.some((x) => depends.get(x.node)));
-  const found = new Set<Tensor>();
-  for (const node of nodes) {
-    if (!depends.get(node)) continue;
-    for (const x of node.inputs) if (!depends.get(x.node)) found.add(x);
-  }
-  for (const x of body.outputs) if (!depends.get(x.node)) found.add(x);
-  return [...found];
 }
 
 /** Rebuilds a graph node by node; `visit` returns a node's new outputs for its new inputs. */
@@ -60,7 +36,22 @@ function rewrite(
 }
 
 const withInputs = (node: Node, inputs: readonly Tensor[]): readonly Tensor[] =>
-  inputs.every((x, i) => x === node.inputs[i]) ? node.outputs : makeNode(node.op, inputs, node.attributes, node.outputs);
+  inputs.every((x, i) => x === node.inputs[i])
+    ? node.outputs
+    : makeNode(node.op, inputs, node.attributes, node.outputs);
+
+/** Applies a pass to the bodies of scans; a body is closed, so it is a graph of its own. */
+export function insideBodies(
+  outputs: readonly Tensor[],
+  pass: (outputs: readonly Tensor[]) => Tensor[],
+): Tensor[] {
+  return rewrite(outputs, (node, inputs) => {
+    const body = node.attributes.body as Subgraph | undefined;
+    if (!body) return withInputs(node, inputs);
+    const rewritten = { inputs: body.inputs, outputs: pass(body.outputs) };
+    return makeNode(node.op, inputs, { ...node.attributes, body: rewritten }, node.outputs);
+  });
+}
 
 /** Replaces nodes that are not `native` by what they mean. */
 export function decompose(outputs: readonly Tensor[], native: (node: Node) => boolean): Tensor[] {
@@ -121,7 +112,11 @@ export function mergeEqual(outputs: readonly Tensor[]): Tensor[] {
 }
 
 /** How a provider replaces a node by one that does the work of two; undefined leaves it as it is. */
-export type Fusion = (node: Node, inputs: readonly Tensor[], usedOnce: (x: Tensor) => boolean) => Tensor | undefined;
+export type Fusion = (
+  node: Node,
+  inputs: readonly Tensor[],
+  usedOnce: (x: Tensor) => boolean,
+) => Tensor | undefined;
 
 /** Fuses neighbours: sums into a scatter's base everywhere, and whatever the provider adds. */
 export function fuse(outputs: readonly Tensor[], fusions: Readonly<Record<string, Fusion>>): Tensor[] {
@@ -133,7 +128,9 @@ export function fuse(outputs: readonly Tensor[], fusions: Readonly<Record<string
   return rewrite(outputs, (node, inputs) => {
     for (const [i, x] of inputs.entries()) origin.set(x, node.inputs[i] as Tensor);
     const usedOnce = (x: Tensor) => uses.get(origin.get(x) ?? x) === 1;
-    const fused = (node.op === "add" ? intoScatter(inputs, usedOnce) : undefined) ?? fusions[node.op]?.(node, inputs, usedOnce);
+    const fused =
+      (node.op === "add" ? intoScatter(inputs, usedOnce) : undefined) ??
+      fusions[node.op]?.(node, inputs, usedOnce);
     return fused ? [fused] : withInputs(node, inputs);
   });
 }

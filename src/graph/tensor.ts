@@ -26,7 +26,7 @@ export interface Tensor {
   readonly dtype: DType;
 }
 
-/** The body of a `scan`: its own inputs, and outputs that may also reach tensors outside it. */
+/** The body of a `scan`: a graph of its own, whose inputs stand for everything that it reads from outside. */
 export interface Subgraph {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];

@@ -82,11 +82,11 @@ function attribute(name: string, value: OnnxAttribute): AttributeProto {
 }
 
 /** Where the run-time value of a named dimension can be read. */
-export interface DimSource {
-  readonly value: string;
-  /** The axis of `value` to read, or undefined when `value` is itself the size, int64 [1]. */
-  readonly axis?: number;
-}
+export type DimSource =
+  /** An axis of a value. */
+  | { readonly value: string; readonly axis: number }
+  /** Emits the size, int64 [1], when it is first asked for, and returns its name. */
+  | { readonly emit: () => string };
 
 export class OnnxBuilder {
   readonly nodes: NodeProto[] = [];
@@ -136,10 +136,15 @@ export class OnnxBuilder {
     const replace = (names: string[]) => {
       for (let at = names.indexOf(from); at >= 0; at = names.indexOf(from)) names[at] = to;
     };
-    for (const node of this.nodes) {
-      replace(node.input);
-      replace(node.output);
-    }
+    const replaceIn = (nodes: readonly NodeProto[]) => {
+      for (const node of nodes) {
+        replace(node.input);
+        replace(node.output);
+        // The body of a loop reads values of the graphs around it by name.
+        for (const { g } of node.attribute) if (g) replaceIn(g.node);
+      }
+    };
+    replaceIn(this.nodes);
     return true;
   }
 
@@ -182,8 +187,8 @@ export class OnnxBuilder {
 
   #named(name: string): string {
     const source = this.#dims.get(name);
-    if (!source) throw new AttuneError(`compile: no input has the dimension ${name}, so its size is not known`);
-    if (source.axis === undefined) return source.value;
+    if (!source) throw new AttuneError(`compile: the size of ${name} is not known: no input has it, and nothing that sliceTo cut to it is used`);
+    if ("emit" in source) return source.emit();
     return this.emit("Shape", [source.value], { start: source.axis, end: source.axis + 1 })[0] as string;
   }
 

@@ -137,11 +137,18 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
   return tokenizer;
 }
 
-/** The library's tokenizer, with clean-up off (as `transformers` 5 has it), faster merging, and `repair`. */
+/**
+ * The library's tokenizer, with clean-up off (as `transformers` 5 has it) and `repair`. Plain BPE is merged by
+ * `bpeMerger`; the library, whose merging is slow on long words, is not even given the merges.
+ */
 function makeEngine(definition: TokenizerJson): Engine {
+  const { model } = definition;
+  const plainBpe = model.type === "BPE" && !model.end_of_word_suffix && !model.continuing_subword_prefix;
   let engine: Engine;
   try {
-    engine = new Engine(definition, { clean_up_tokenization_spaces: false });
+    engine = new Engine(plainBpe ? { ...definition, model: { ...model, merges: [] } } : definition, {
+      clean_up_tokenization_spaces: false,
+    });
   } catch (error) {
     throw new TokenizerError(
       `createTokenizer: ${(error as Error).message}. tokenizer.json must describe a BPE, Unigram or WordPiece ` +
@@ -149,10 +156,7 @@ function makeEngine(definition: TokenizerJson): Engine {
       { cause: error },
     );
   }
-  const { model } = definition;
-  if (model.type === "BPE" && !model.end_of_word_suffix && !model.continuing_subword_prefix) {
-    (engine.model as unknown as { bpe: (word: string) => string[] }).bpe = bpeMerger(model);
-  }
+  if (plainBpe) (engine.model as unknown as { bpe: (word: string) => string[] }).bpe = bpeMerger(model);
   repair(engine.pre_tokenizer);
   repair(engine.decoder);
   return engine;

@@ -26,8 +26,8 @@ const rivals: readonly GenerateRival[] = [
 
 /** Attune in single precision, and with its weights in 8 bits. */
 const variants = [
-  { mode: "fp32", suffix: "" },
-  { mode: "int8", suffix: ", int8" },
+  { command: "generate", suffix: "" },
+  { command: "generate_int8", suffix: ", int8" },
 ] as const;
 
 const COMMAND = "generate";
@@ -35,20 +35,26 @@ const COMMAND = "generate";
 /** Where the exported ONNX model of a case is; `export` in Attune's process writes it. */
 const exportFolder = (kase: GenerateCase) => `.cache/bench/models/${kase.name.split(" ")[0]}`;
 
-function generator(peer: Peer, label: string, kase: GenerateCase, mode: string, folder?: string): Contestant {
+function generator(
+  peer: Peer,
+  label: string,
+  kase: GenerateCase,
+  command: string,
+  { mode, folder }: { mode: string; folder?: string | undefined } = { mode: "fp32" },
+): Contestant {
   const { batch, prompt, newTokens, samples } = kase;
   const model = folder ? { ...kase.model, folder } : kase.model;
   const parameters = { model, batch, prompt, new_tokens: newTokens, samples, sample: true, mode };
-  return { label, run: async () => (await peer.request(COMMAND, parameters)).tokens_per_second as number };
+  return { label, run: async () => (await peer.request(command, parameters)).tokens_per_second as number };
 }
 
 async function measure(context: Context, kase: GenerateCase): Promise<void> {
-  for (const { mode, suffix } of variants) {
-    const attune = await context.attune(COMMAND);
-    if (!attune && mode !== "fp32") continue;
-    const ours = attune && generator(attune, "attune", kase, mode);
+  for (const { command, suffix } of variants) {
+    const attune = await context.attune(command);
+    if (!attune && command !== COMMAND) continue;
+    const ours = attune && generator(attune, "attune", kase, command);
     for (const rival of rivals) {
-      if (!context.wants(rival) || (rival.exported && (kase.samples > 1 || mode !== "fp32"))) continue;
+      if (!context.wants(rival) || (rival.exported && (kase.samples > 1 || command !== COMMAND))) continue;
       const folder = rival.exported && exportFolder(kase);
       if (folder && attune?.commands.includes("export"))
         await attune.request("export", { model: kase.model, folder });
@@ -63,7 +69,11 @@ async function measure(context: Context, kase: GenerateCase): Promise<void> {
         better: "higher",
         target: kase.targets[rival.label + suffix],
       };
-      await context.versus(figure, ours, generator(peer, rival.label, kase, rival.mode, folder));
+      await context.versus(
+        figure,
+        ours,
+        generator(peer, rival.label, kase, COMMAND, { mode: rival.mode, folder }),
+      );
       await peer.close();
     }
     await attune?.close();

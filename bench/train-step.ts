@@ -40,19 +40,19 @@ const rivals: readonly TrainRival[] = [
   },
 ];
 
-/** Attune's two ways: each step a run of the graph, or several in one run. */
+/** Attune's two ways: each step a run of the graph, or all of a measurement's steps in one run. */
 const variants = [
-  { mode: "step", suffix: "" },
-  { mode: "scan", suffix: ", scan" },
+  { command: "train_step", suffix: "" },
+  { command: "train_scan", suffix: ", scan" },
 ] as const;
 
 const COMMAND = "train_step";
 
 /** One run of a case in a process yields GFLOP/s. */
-function stepper(peer: Peer, label: string, kase: TrainCase, mode: string): Contestant {
+function stepper(peer: Peer, label: string, kase: TrainCase, command: string, mode = "fp32"): Contestant {
   const { model, tokens, batch, steps } = kase;
   const run = async () => {
-    const { seconds } = await peer.request(COMMAND, { model, tokens, batch, steps, mode });
+    const { seconds } = await peer.request(command, { model, tokens, batch, steps, mode });
     return trainFlops(kase) / (seconds as number) / 1e9;
   };
   return { label, run };
@@ -72,10 +72,10 @@ async function overPeak(context: Context, kase: TrainCase, attune: Peer, ours: C
 }
 
 async function measure(context: Context, kase: TrainCase): Promise<void> {
-  for (const { mode, suffix } of variants) {
-    const attune = await context.attune(COMMAND);
-    if (!attune && mode === "scan") continue;
-    const ours = attune && stepper(attune, "attune", kase, mode);
+  for (const { command, suffix } of variants) {
+    const attune = await context.attune(command);
+    if (!attune && command !== COMMAND) continue;
+    const ours = attune && stepper(attune, "attune", kase, command);
     if (attune && ours) await overPeak(context, kase, attune, ours, suffix);
     for (const rival of rivals) {
       if (!context.wants(rival) || (rival.cases && !rival.cases.includes(kase.name))) continue;
@@ -89,7 +89,7 @@ async function measure(context: Context, kase: TrainCase): Promise<void> {
         better: "higher",
         target: kase.targets[rival.label],
       };
-      await context.versus(figure, ours, stepper(peer, rival.label, kase, rival.mode));
+      await context.versus(figure, ours, stepper(peer, rival.label, kase, COMMAND, rival.mode));
       await peer.close();
     }
     await attune?.close();

@@ -1,0 +1,18 @@
+/** A tokenised row: what training sees of it. */
+import type { Source } from "./rows.ts";
+
+export interface Example {
+  readonly ids: Int32Array;
+  /** 1 where the token counts in the loss; never the first token of a segment, which nothing predicts. */
+  readonly counts: Uint8Array;
+  /** Lengths of the rows that were packed into this one; one length when nothing was. */
+  readonly segments: readonly number[];
+  readonly sources: readonly Source[];
+}
+
+/** Number of labels: tokens that count in the loss. */
+export function labelCount({ counts }: Example): number {
+  let n = 0;
+  for (const c of counts) n += c;
+  return n;
+}

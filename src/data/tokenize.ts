@@ -1,0 +1,173 @@
+/**
+ * From rows to token ids with a mask of what the loss counts.
+ *
+ * The end-of-text token is appended and is a label, so that a model learns to stop. In prompt-completion rows only
+ * the completion counts; in conversations everything, or the assistant's words alone.
+ */
+import type { Tokenizer } from "../models/tokenizer.ts";
+import { DataError } from "./errors.ts";
+import type { Example } from "./example.ts";
+import { type Message, type SftRow, type Sourced, showSource } from "./rows.ts";
+
+/**
+ * What happens to rows beyond `maxLength` tokens: the start or the end is kept, they are cut into several rows whose
+ * tokens all count once, left out, or refused.
+ */
+export const truncations = ["keep_start", "keep_end", "split", "drop", "error"] as const;
+export type Truncation = (typeof truncations)[number];
+
+/** Ids of a conversation, and which of them the assistant said. */
+export type EncodeChat = (
+  messages: readonly Message[],
+  options: { assistantFrom: number },
+) => { ids: number[]; assistant: Uint8Array };
+
+export interface TokenizeOptions {
+  /** Tokens of a row, at most. */
+  readonly maxLength: number;
+  /** Default: `split` for documents of text, `keep_start` for the rest. */
+  readonly truncation?: Truncation;
+  /** In prompt-completion rows only the completion counts. Default true. */
+  readonly completionOnlyLoss?: boolean;
+  /** In conversations only what the assistant says counts. Default false. */
+  readonly assistantOnlyLoss?: boolean;
+  /** Id of the end-of-text token. Default: the tokenizer's. */
+  readonly eosId?: number;
+  /** Renders and encodes messages; rows with messages need it. */
+  readonly encodeChat?: EncodeChat;
+  /** Told rows that are left out; without it such a row is an error. */
+  readonly onBadRow?: (row: Sourced<SftRow>, reason: string) => void;
+}
+
+interface Tokens {
+  ids: number[];
+  counts: Uint8Array;
+}
+
+/**
+ * The examples of a row: one, several with `split`, none when the row is left out.
+ *
+ * @throws DataError with file, line and reason when a row cannot be used and `onBadRow` is not given
+ */
+export function tokenizeRow(row: Sourced<SftRow>, tokenizer: Tokenizer, options: TokenizeOptions): Example[] {
+  const { maxLength, truncation = row.kind === "text" ? "split" : "keep_start", onBadRow } = options;
+  const refuse = (reason: string): Example[] => {
+    if (!onBadRow) throw new DataError(`${showSource(row.source)}: ${reason}`);
+    onBadRow(row, reason);
+    return [];
+  };
+  const tokens = encoders[row.kind](row as never, tokenizer, options);
+  tokens.counts[0] = 0;
+  const { length } = tokens.ids;
+  if (length > maxLength && truncation === "error")
+    return refuse(
+      `the row has ${length} tokens, max_length is ${maxLength}; raise it or choose a truncation`,
+    );
+  if (length > maxLength && truncation === "drop") {
+    onBadRow?.(row, `the row has ${length} tokens, max_length is ${maxLength}`);
+    return [];
+  }
+  const examples = pieces(length, maxLength, truncation)
+    .map(([from, to]) => slice(tokens, from, to, row))
+    .filter(({ counts }) => counts.includes(1));
+  if (examples.length > 0) return examples;
+  return refuse(
+    length > maxLength
+      ? `no label is left after cutting ${length} tokens to ${maxLength} (${truncation}); raise max_length`
+      : "the row has no label: at least two tokens are required",
+  );
+}
+
+/** The parts of a row of `length` tokens that are kept, as [from, to). */
+function pieces(length: number, maxLength: number, truncation: Truncation): [number, number][] {
+  if (length <= maxLength) return [[0, length]];
+  if (truncation === "keep_end") return [[length - maxLength, length]];
+  if (truncation !== "split") return [[0, maxLength]];
+  // Neighbours share one token: the last of a piece is a label there and the first input of the next.
+  const parts: [number, number][] = [];
+  for (let from = 0; from < length - 1; from += maxLength - 1)
+    parts.push([from, Math.min(length, from + maxLength)]);
+  return parts;
+}
+
+function slice({ ids, counts }: Tokens, from: number, to: number, { source }: Sourced<SftRow>): Example {
+  const mask = counts.slice(from, to);
+  mask[0] = 0;
+  return {
+    ids: Int32Array.from(ids.slice(from, to)),
+    counts: mask,
+    segments: [to - from],
+    sources: [source],
+  };
+}
+
+type Encoder<K extends SftRow["kind"]> = (
+  row: Extract<SftRow, { kind: K }>,
+  tokenizer: Tokenizer,
+  options: TokenizeOptions,
+) => Tokens;
+
+const encoders: { [K in SftRow["kind"]]: Encoder<K> } = {
+  text: ({ text }, tokenizer, options) => {
+    const ids = withEos(tokenizer.encode(text), tokenizer, options);
+    return { ids, counts: new Uint8Array(ids.length).fill(1) };
+  },
+  "prompt-completion": ({ prompt, completion }, tokenizer, options) => {
+    const { ids: joint, boundary } = encodePair(prompt, completion, tokenizer);
+    const ids = withEos(joint, tokenizer, options);
+    const counts = new Uint8Array(ids.length).fill(1);
+    if (options.completionOnlyLoss ?? true) counts.fill(0, 0, boundary);
+    return { ids, counts };
+  },
+  messages: ({ messages }, tokenizer, options) =>
+    chat(messages, 0, options.assistantOnlyLoss ?? false, tokenizer, options),
+  "chat-completion": ({ prompt, completion }, tokenizer, options) =>
+    chat([...prompt, ...completion], prompt.length, options.completionOnlyLoss ?? true, tokenizer, options),
+};
+
+function chat(
+  messages: readonly Message[],
+  assistantFrom: number,
+  assistantOnly: boolean,
+  tokenizer: Tokenizer,
+  options: TokenizeOptions,
+): Tokens {
+  if (!options.encodeChat)
+    throw new DataError(
+      "rows with messages need a chat template, and the model has none; name one with --chat-template",
+    );
+  const { ids: rendered, assistant } = options.encodeChat(messages, { assistantFrom });
+  const ids = withEos(rendered, tokenizer, options);
+  const counts = new Uint8Array(ids.length).fill(1);
+  if (assistantOnly) counts.set(assistant);
+  return { ids, counts };
+}
+
+/**
+ * Prompt and completion in one, and where the completion starts. Generation sees the prompt's own ids, so training
+ * does too: where the two would be tokenised otherwise in one piece, they are joined from two.
+ */
+export function encodePair(
+  prompt: string,
+  completion: string,
+  tokenizer: Tokenizer,
+): { ids: number[]; boundary: number } {
+  const before = withoutEos(tokenizer.encode(prompt), tokenizer);
+  const joint = tokenizer.encode(prompt + completion);
+  if (before.every((id, i) => joint[i] === id)) return { ids: joint, boundary: before.length };
+  const parts = [...before, ...tokenizer.encode(completion, { addSpecialTokens: false })];
+  const text = (ids: number[]) => tokenizer.decode(ids, { skipSpecialTokens: true });
+  if (text(parts) === text(joint)) return { ids: parts, boundary: before.length };
+  // The tokenizer puts a space before every text it encodes: the joint ids it is, and what differs is completion.
+  return { ids: joint, boundary: before.findIndex((id, i) => joint[i] !== id) };
+}
+
+const endOf = (tokenizer: Tokenizer, { eosId }: { eosId?: number }) => eosId ?? tokenizer.eosId;
+
+function withEos(ids: number[], tokenizer: Tokenizer, options: { eosId?: number }): number[] {
+  const eos = endOf(tokenizer, options);
+  return eos === undefined || ids.at(-1) === eos ? ids : [...ids, eos];
+}
+
+const withoutEos = (ids: number[], tokenizer: Tokenizer): number[] =>
+  ids.length > 1 && ids.at(-1) === tokenizer.eosId ? ids.slice(0, -1) : ids;

@@ -1,0 +1,168 @@
+/**
+ * A model as one value: configuration, weights, tokenizer and templates, from a folder or a hub id and back.
+ *
+ *     const model = await loadModel("HuggingFaceTB/SmolLM-135M-Instruct");
+ *     await model.save("copy/");
+ *
+ * A model never changes: training returns another one with other parameters (`withParameters`).
+ */
+import type { HostArray } from "../graph/array.ts";
+import type { NewToken } from "./added-tokens.ts";
+import { checkTensors, readCheckpoint, type WriteOptions, writeCheckpoint } from "./checkpoint.ts";
+import { type ModelConfig, parseConfig } from "./config.ts";
+import { CheckpointError } from "./errors.ts";
+import { families } from "./families/index.ts";
+import { folderOfModel } from "./folder.ts";
+import { type ResolveModelOptions, resolveModel } from "./hub.ts";
+import { initialParameters, parameterShapes } from "./model.ts";
+import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Weights by their Hugging Face names. */
+export type Parameters = Readonly<Record<string, HostArray>>;
+
+/** What a model is made of. */
+export interface ModelParts {
+  readonly config: ModelConfig;
+  readonly parameters: Parameters;
+  readonly tokenizer?: Tokenizer;
+  /** Jinja source. */
+  readonly chatTemplate?: string;
+  readonly generationConfig?: Json;
+}
+
+export interface Model extends ModelParts {
+  /** Where it came from, for messages. */
+  readonly name: string;
+  /**
+   * Writes a folder in the Hugging Face layout, atomically.
+   *
+   * @throws CheckpointError when the folder holds something else than a model, or the disk is full
+   */
+  save(dir: string, options?: WriteOptions): Promise<void>;
+}
+
+export interface LoadModelOptions extends Omit<ResolveModelOptions, "onProgress"> {
+  /** Told the bytes that are here, and all of them; downloading comes before reading. */
+  readonly onProgress?: (done: number, total: number, what: string) => void;
+}
+
+/** A model from its parts. */
+export function modelOf(parts: ModelParts, name = "model"): Model {
+  const { config, parameters, tokenizer, chatTemplate, generationConfig } = parts;
+  if (tokenizer) checkVocabulary(tokenizer, config, name);
+  return {
+    ...parts,
+    name,
+    save: (dir, options) => {
+      const files = tokenizer?.toJSON();
+      return writeCheckpoint(
+        dir,
+        {
+          config,
+          tensors: parameters,
+          ...(files && { tokenizerJson: { ...files.tokenizer }, tokenizerConfig: { ...files.config } }),
+          ...(chatTemplate !== undefined && { chatTemplate }),
+          ...(generationConfig && { generationConfig }),
+        },
+        options,
+      );
+    },
+  };
+}
+
+/** The same model with other weights. */
+export const withParameters = (model: Model, parameters: Parameters): Model =>
+  modelOf({ ...model, parameters }, model.name);
+
+/**
+ * Reads a model from a folder, from the folder of a run (its best or last model), or from the Hugging Face hub.
+ *
+ * @param name folder, or `org/name[@revision]`
+ * @throws CheckpointError for everything that does not fit: files, shapes, a tokenizer larger than the vocabulary
+ */
+export async function loadModel(name: string, options: LoadModelOptions = {}): Promise<Model> {
+  const { onProgress, ...hub } = options;
+  const dir = await folderOfModel(
+    await resolveModel(name, {
+      ...hub,
+      ...(onProgress && { onProgress: (p) => onProgress(p.received, p.total, p.file) }),
+    }),
+  );
+  const read = await readCheckpoint(dir, {
+    ...(onProgress && { onProgress: (done: number, total: number) => onProgress(done, total, "weights") }),
+  });
+  const { config, tensors, tokenizerJson, tokenizerConfig = {}, chatTemplate, generationConfig } = read;
+  const tokenizer =
+    tokenizerJson &&
+    createTokenizer(
+      { tokenizer: tokenizerJson as never, config: tokenizerConfig },
+      { modelType: config.family },
+    );
+  return modelOf(
+    {
+      config,
+      parameters: checkTensors(parameterShapes(config), tensors, { source: dir }),
+      ...(tokenizer && { tokenizer }),
+      ...(chatTemplate !== undefined && { chatTemplate }),
+      ...(generationConfig && { generationConfig }),
+    },
+    name,
+  );
+}
+
+/** A new model with random weights, drawn as transformers draws them. */
+export const createModel = (
+  config: ModelConfig,
+  seed = 0,
+  tokenizer?: Tokenizer,
+  name = "new model",
+): Model =>
+  modelOf({ config, parameters: initialParameters(config, seed), ...(tokenizer && { tokenizer }) }, name);
+
+function checkVocabulary({ vocabSize }: Tokenizer, config: ModelConfig, name: string): void {
+  if (vocabSize > config.vocabSize)
+    throw new CheckpointError(
+      `${name}: the tokenizer has ${vocabSize} tokens, the model's vocabulary ${config.vocabSize}: ` +
+        "take the tokenizer that belongs to the model, or add its tokens with addTokens, which resizes the embeddings",
+    );
+}
+
+/**
+ * The model with new tokens in its tokenizer. Embeddings grow when the new ids do not fit; new rows are the mean of
+ * the old ones, so that at first a new token is as likely as an average one.
+ *
+ * @throws CheckpointError when the model has no tokenizer
+ */
+export function addTokens(model: Model, tokens: readonly NewToken[]): Model {
+  const { config, tokenizer, name } = model;
+  if (!tokenizer) throw new CheckpointError(`${name}: adding tokens needs a tokenizer, the folder has none`);
+  const { tokenizer: grown } = tokenizer.addTokens(tokens);
+  if (grown.vocabSize <= config.vocabSize) return modelOf({ ...model, tokenizer: grown }, name);
+  const vocabSize = grown.vocabSize;
+  const { embedding, head } = families[config.family];
+  const parameters = Object.fromEntries(
+    Object.entries(model.parameters).map(([key, array]) => [
+      key,
+      key === embedding || key === head ? withRows(array, vocabSize) : array,
+    ]),
+  );
+  const larger = parseConfig({ ...config.raw, vocab_size: vocabSize }, name);
+  return modelOf(
+    { ...model, config: { ...config, vocabSize, raw: larger.raw }, parameters, tokenizer: grown },
+    name,
+  );
+}
+
+/** [V, C] with rows added up to `rows`, each the mean of those that were there. */
+function withRows({ shape, data }: HostArray, rows: number): HostArray {
+  const [before, width] = shape as [number, number];
+  const mean = new Float64Array(width);
+  for (let i = 0; i < data.length; i++)
+    mean[i % width] = (mean[i % width] as number) + Number(data[i]) / before;
+  const out = new Float32Array(rows * width);
+  out.set(data as Float32Array);
+  for (let row = before; row < rows; row++) out.set(mean, row * width);
+  return { dtype: "float32", shape: [rows, width], data: out };
+}

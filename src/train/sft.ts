@@ -1,0 +1,259 @@
+/**
+ * Supervised fine-tuning: next-token prediction on text, on completions of prompts, or on conversations.
+ *
+ *     L = - 1/n sum log p(label_t | tokens up to t)      n: the labels of the whole batch, not of a micro-batch
+ */
+import { join } from "node:path";
+import { epochBatches } from "../data/batches.ts";
+import { collate } from "../data/collate.ts";
+import { type Dataset, loadDataset } from "../data/dataset.ts";
+import { type Example, labelCount } from "../data/example.ts";
+import { showSource } from "../data/rows.ts";
+import {
+  compile,
+  type Engine,
+  type HostArray,
+  type Resident,
+  type Tensor,
+  type Tree,
+} from "../graph/index.ts";
+import { loadModel, type Model, withParameters } from "../models/load.ts";
+import { parameterSpecs, tokenSpec } from "../models/model.ts";
+import { adam, adamw, type Optimizer, schedule, sgd } from "../optim/index.ts";
+import { openEngine } from "./engine.ts";
+import { TrainError } from "./errors.ts";
+import { type FitState, fit, type StepBatch, type StepReport } from "./fit.ts";
+import { labelSums, languageModelLoss } from "./language-model.ts";
+import { openRun } from "./run-folder.ts";
+import { type SftOptions, sftDefaults } from "./sft-options.ts";
+
+export interface SftHooks {
+  /** Ends training after the current step, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  /** Before the first step: what will be trained on. */
+  readonly onStart?: (start: { train: Dataset; eval?: Dataset; totalSteps: number; step: number }) => void;
+  readonly onStep?: (report: StepReport) => void | Promise<void>;
+}
+
+export interface SftResult {
+  /** The best model, or the last one when nothing was evaluated. */
+  readonly model: Model;
+  /** Of the last step. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Step and value of the best evaluation. */
+  readonly best?: { readonly step: number; readonly value: number };
+  readonly steps: number;
+  readonly reason: "done" | "stopped" | "no improvement";
+}
+
+const optimizers: Record<NonNullable<SftOptions["optimizer"]>, (o: SftOptions) => Optimizer> = {
+  adamw: (o) => adamw(adamOptions(o)),
+  adam: (o) => adam(adamOptions(o)),
+  sgd: ({ momentum = sftDefaults.momentum, weightDecay = sftDefaults.weightDecay }) =>
+    sgd({ momentum, weightDecay }),
+};
+
+const adamOptions = ({
+  adamBeta1 = sftDefaults.adamBeta1,
+  adamBeta2 = sftDefaults.adamBeta2,
+  adamEpsilon = sftDefaults.adamEpsilon,
+  weightDecay = sftDefaults.weightDecay,
+}: SftOptions) => ({ betas: [adamBeta1, adamBeta2] as const, eps: adamEpsilon, weightDecay });
+
+/**
+ * Fine-tunes a model.
+ *
+ * @throws DataError, CheckpointError or TrainError with what is required, what came and what to do
+ * @example
+ * const { model } = await sft({ model: await loadModel("gpt2"), data: "rows.jsonl", outputDir: "run" });
+ */
+export async function sft(
+  options: SftOptions,
+  { signal, onStart, onStep }: SftHooks = {},
+): Promise<SftResult> {
+  const o = { ...sftDefaults, ...defined(options) };
+  const { model, batchSize, gradientAccumulation } = o;
+  const { config, tokenizer } = model;
+  if (!tokenizer) throw new TrainError(`${model.name}: sft needs a tokenizer, the model has none`);
+  const maxLength = checkLength(options.maxLength, config.maxPositions);
+
+  const dataOptions = {
+    ...o,
+    maxLength,
+    ...(config.eosTokenIds[0] !== undefined &&
+      tokenizer.eosId === undefined && { eosId: config.eosTokenIds[0] }),
+  };
+  const train = await loadDataset(o.data, tokenizer, dataOptions);
+  const held = o.evalData && (await loadDataset(o.evalData, tokenizer, { ...dataOptions, packing: false }));
+  const plan = planOf(train, { ...o, maxLength });
+  const totalSteps = o.maxSteps ?? Math.max(1, Math.ceil(o.numEpochs * plan.stepsPerEpoch));
+  const every = Math.max(1, Math.ceil(totalSteps / 10));
+  const warmupSteps = options.warmupSteps ?? Math.ceil((options.warmupRatio ?? 0) * totalSteps);
+  const loadBest = (options.loadBestModelAtEnd ?? true) && held !== undefined;
+
+  const run = o.outputDir === undefined ? undefined : await openRun<FitState>(o.outputDir, o);
+  const from = await run?.resume(plan.fingerprint);
+  onStart?.({ train, ...(held && { eval: held }), totalSteps, step: from?.state.step ?? 0 });
+  const engine = o.engine ?? (await openEngine(o.threads === undefined ? {} : { threads: o.threads }));
+  let bestInMemory: Record<string, HostArray> | undefined;
+  try {
+    const result = await fit({
+      engine,
+      loss: languageModelLoss(config, { accuracy: true }),
+      optimizer: optimizers[o.optimizer](o),
+      ...(o.maxGradNorm > 0 && { maxGradNorm: o.maxGradNorm }),
+      parameters: from?.model.parameters ?? model.parameters,
+      batchSpec: batchSpec(train.packed),
+      accumulate: gradientAccumulation > 1,
+      totalSteps,
+      learningRate: schedule(o.lrSchedulerType, o.learningRate, { totalSteps, warmupSteps }),
+      batchAt: plan.batchAt,
+      ...(held && { evaluate: await evaluator(engine, model, held, o.evalBatchSize ?? batchSize) }),
+      evalSteps: o.evalSteps ?? every,
+      metricForBest: o.metricForBest,
+      greaterIsBetter: !o.metricForBest.endsWith("loss"),
+      ...(o.earlyStoppingPatience !== undefined && held && { patience: o.earlyStoppingPatience }),
+      saveSteps: o.saveSteps ?? every,
+      ...(run && {
+        save: async (snapshot) =>
+          run.save(
+            withParameters(model, await snapshot.parameters()),
+            snapshot.state,
+            await snapshot.optimizer(),
+            plan.fingerprint,
+          ),
+      }),
+      ...(loadBest && {
+        saveBest: async (snapshot) => {
+          const parameters = await snapshot.parameters();
+          if (run) await withParameters(model, parameters).save(join(run.dir, "best"));
+          else bestInMemory = parameters;
+        },
+      }),
+      report: async (report) => {
+        await run?.log(report.step, report.metrics);
+        await onStep?.(report);
+      },
+      ...(from && { from }),
+      ...(signal && { signal }),
+      rescue: () => run?.lastCheckpoint() ?? "there is no checkpoint, since there is no output folder",
+    });
+    const isEarlier = result.state.best !== undefined && result.state.best.step < result.state.step;
+    let final = withParameters(model, result.parameters);
+    if (loadBest && isEarlier && result.reason !== "stopped")
+      final = run
+        ? withParameters(model, (await loadModel(join(run.dir, "best"))).parameters)
+        : withParameters(model, bestInMemory ?? result.parameters);
+    if (run && result.reason !== "stopped") await final.save(join(run.dir, "model"));
+    return {
+      model: final,
+      metrics: result.metrics,
+      ...(result.state.best && { best: result.state.best }),
+      steps: result.state.step,
+      reason: result.reason,
+    };
+  } finally {
+    if (!o.engine) await engine.dispose();
+  }
+}
+
+/** Options that were given, without those that are undefined, so that defaults hold. */
+const defined = <T extends object>(options: T): T =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+
+function checkLength(asked: number | undefined, maxPositions: number): number {
+  if (asked !== undefined && asked > maxPositions)
+    throw new TrainError(`max_length ${asked}: the model's context is ${maxPositions} tokens; lower it`);
+  return asked ?? Math.min(sftDefaults.maxLength, maxPositions);
+}
+
+const batchSpec = (packed: boolean) => ({
+  input_ids: tokenSpec(),
+  labels: tokenSpec(),
+  ...(packed && { segment_ids: tokenSpec(), position_ids: tokenSpec() }),
+});
+
+interface PlanOptions {
+  readonly batchSize: number;
+  readonly gradientAccumulation: number;
+  readonly seed: number;
+  readonly maxLength: number;
+  readonly groupByLength?: boolean;
+}
+
+/** Which rows make which step, as a function of the step alone, and what identifies the plan when a run is resumed. */
+function planOf({ examples, packed }: Dataset, options: PlanOptions) {
+  const { batchSize, gradientAccumulation, seed, maxLength, groupByLength = true } = options;
+  const size = batchSize * gradientAccumulation;
+  const lengths = examples.map(({ ids }) => ids.length);
+  const stepsPerEpoch = Math.ceil(examples.length / size);
+  let known: { epoch: number; batches: number[][] } | undefined;
+  const batchAt = (step: number): StepBatch => {
+    const epoch = Math.floor(step / stepsPerEpoch);
+    if (known?.epoch !== epoch)
+      known = { epoch, batches: epochBatches(lengths, size, seed, epoch, { groupByLength }) };
+    const rows = (known.batches[step % stepsPerEpoch] as number[]).map((i) => examples[i] as Example);
+    return {
+      micro: chunks(rows, batchSize).map(
+        (part) => ({ ...collate(part, { maxLength, packed }) }) as Tree<HostArray>,
+      ),
+      items: rows.reduce((n, row) => n + labelCount(row), 0),
+      tokens: rows.reduce((n, { ids }) => n + ids.length, 0),
+      epoch: (step + 1) / stepsPerEpoch,
+      rows: () => rows.flatMap(({ sources }) => sources.map(showSource)),
+    };
+  };
+  const fingerprint = {
+    batchSize,
+    gradientAccumulation,
+    seed,
+    maxLength,
+    packed,
+    groupByLength,
+    data: hashOf(examples),
+  };
+  return { stepsPerEpoch, batchAt, fingerprint };
+}
+
+function chunks<T>(list: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) =>
+    list.slice(i * size, (i + 1) * size),
+  );
+}
+
+/** FNV-1a over all ids and masks. */
+function hashOf(examples: readonly Example[]): number {
+  let h = 0x811c9dc5;
+  for (const { ids, counts } of examples)
+    for (let i = 0; i < ids.length; i++)
+      h = Math.imul(h ^ (((ids[i] as number) << 1) | (counts[i] as number)), 0x01000193);
+  return h >>> 0;
+}
+
+/** Mean loss and accuracy over all labels of held-out rows, weighted by labels. */
+async function evaluator(
+  engine: Engine,
+  { config }: Model,
+  { examples, packed }: Dataset,
+  batchSize: number,
+) {
+  const program = await engine.load(
+    compile(
+      (params, batch) => ({ ...labelSums(config, params, batch) }) as Tree<Tensor>,
+      [parameterSpecs(config), batchSpec(packed)] as const,
+      {
+        provider: engine.provider,
+      },
+    ),
+  );
+  const byLength = [...examples].sort((a, b) => b.ids.length - a.ids.length);
+  return async (parameters: Tree<Resident>) => {
+    const total = { nll: 0, correct: 0, count: 0 };
+    for (const part of chunks(byLength, batchSize)) {
+      const batch = { ...collate(part, { maxLength: config.maxPositions, packed }) } as Tree<HostArray>;
+      const sums = (await engine.run(program, [parameters, batch])) as Record<keyof typeof total, HostArray>;
+      for (const name of ["nll", "correct", "count"] as const) total[name] += Number(sums[name].data[0]);
+    }
+    return { loss: total.nll / total.count, mean_token_accuracy: total.correct / total.count };
+  };
+}

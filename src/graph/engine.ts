@@ -267,6 +267,7 @@ export class LocalEngine implements Engine {
     onEvent: (event: unknown) => void = () => {},
     signal: AbortSignal = new AbortController().signal,
   ): Promise<Result> {
+    signal.throwIfAborted();
     const exported = (await import(/* @vite-ignore */ moduleUrl)) as Record<string, unknown>;
     const task = exported[exportName];
     if (typeof task !== "function")

@@ -1,9 +1,17 @@
 /** Trace, differentiate, lower and run functions over tensors. */
 export * from "./array.ts";
 export { checkpoint } from "./checkpoint.ts";
-export { compile, type CompileOptions, type Program, type Provider } from "./compile.ts";
+export { type CompileOptions, compile, type Program, type Provider } from "./compile.ts";
 export type { Dim, Shape } from "./dims.ts";
-export { type Engine, type EngineOptions, type Executable, LocalEngine, type Resident, type Value } from "./engine.ts";
+export {
+  type Engine,
+  type EngineOptions,
+  type EngineTask,
+  type Executable,
+  LocalEngine,
+  type Resident,
+  type Value,
+} from "./engine.ts";
 export * from "./errors.ts";
 export { grad, gradientOf, type LossFunction, valueAndGrad } from "./grad.ts";
 export * from "./ops/index.ts";

@@ -2,6 +2,7 @@
 import { hostArray } from "./array.ts";
 import { sameShape } from "./dims.ts";
 import { type LoweringRule, type LoweringTable, lowered, standardLowering } from "./lowering.ts";
+import { onnxTypes } from "./onnx/builder.ts";
 import { matmul, transpose } from "./ops/index.ts";
 import type { Fusion } from "./passes.ts";
 import { makeNode, type Node, type Tensor } from "./tensor.ts";
@@ -46,6 +47,12 @@ export const cpuLowering: LoweringTable = {
       transB: Number(transposeB),
       alpha: { float: alpha as number },
     }),
+  // The zero point of the weights is 0; the runtime measures the range of the other factor itself.
+  matmulInt8: (b, _, inputs) => b.emit("com.microsoft:DynamicQuantizeMatMul", inputs),
+  dequantize: (b, _, [weights, scale]) => {
+    const floats = lowered(b.emit("Cast", [weights as string], { to: onnxTypes.float32 }));
+    return b.emit("Mul", [floats, scale as string]);
+  },
   gelu: (b, _, inputs) => b.emit("Gelu", inputs, { approximate: "tanh" }),
   geluErf: (b, _, inputs) => b.emit("Gelu", inputs),
   softmax: (b, _, inputs) => b.emit("Softmax", inputs, { axis: -1 }),
@@ -64,7 +71,7 @@ export const cpuLowering: LoweringTable = {
 };
 
 /** (a @ b) + c as one Gemm when the product is a plain matrix that nothing else reads. */
-const biasIntoProduct: Fusion = (node, inputs, usedOnce) => {
+export const biasIntoProduct: Fusion = (node, inputs, usedOnce) => {
   const [a, b] = inputs as [Tensor, Tensor];
   for (const [product, bias] of [
     [a, b],
@@ -84,11 +91,26 @@ const biasIntoProduct: Fusion = (node, inputs, usedOnce) => {
  * columns of A page by page, which costs more than turning the result over.
  */
 const wideLeftTransposed: Fusion = (node, [a, b]) => {
-  const { transposeA, transposeB, alpha } = node.attributes as { transposeA: boolean; transposeB: boolean; alpha: number };
+  const { transposeA, transposeB, alpha } = node.attributes as {
+    transposeA: boolean;
+    transposeB: boolean;
+    alpha: number;
+  };
   const columns = (a as Tensor).shape[1];
-  if (!transposeA || transposeB || (a as Tensor).shape.length !== 2 || (b as Tensor).shape.length !== 2) return undefined;
+  if (!transposeA || transposeB || (a as Tensor).shape.length !== 2 || (b as Tensor).shape.length !== 2)
+    return undefined;
   if (typeof columns !== "number" || columns < 16_384) return undefined;
   return transpose(matmul(b as Tensor, a as Tensor, { transposeA: true, alpha }));
 };
 
-export const cpuFusions: Readonly<Record<string, Fusion>> = { add: biasIntoProduct, matmul: wideLeftTransposed };
+/** x @ dequantize(w) in 8 bits on both sides. */
+const quantizedProduct: Fusion = ({ attributes, outputs }, [x, weights]) => {
+  const { transposeA, transposeB, alpha } = attributes;
+  if (weights?.node.op !== "dequantize" || transposeA || transposeB || alpha !== 1) return undefined;
+  return makeNode("matmulInt8", [x as Tensor, ...weights.node.inputs], {}, outputs)[0] as Tensor;
+};
+
+export const cpuFusions: Readonly<Record<string, Fusion>> = {
+  add: biasIntoProduct,
+  matmul: (...args) => quantizedProduct(...args) ?? wideLeftTransposed(...args),
+};

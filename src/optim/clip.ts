@@ -6,10 +6,15 @@ export const globalNorm = (tree: Tree<Tensor>): Tensor =>
   sqrt(addAll(Object.values(flatten(tree)).map((x) => sum(mul(x, x)))));
 
 /**
- * g min(1, maxNorm / (norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_`; the norm is the one before clipping.
+ * min(1, maxNorm / (norm + 1e-6)), the factor by which `torch.nn.utils.clip_grad_norm_` multiplies gradients.
+ *
+ * @param norm the global norm before clipping
  */
+export const clipFactor = (norm: Tensor, maxNorm: number): Tensor => minimum(div(maxNorm, add(norm, 1e-6)), 1);
+
+/** The gradients scaled by `clipFactor`, and their norm before. */
 export function clipByGlobalNorm(gradients: Tree<Tensor>, maxNorm: number): { gradients: Tree<Tensor>; norm: Tensor } {
   const norm = globalNorm(gradients);
-  const factor = minimum(div(maxNorm, add(norm, 1e-6)), 1);
+  const factor = clipFactor(norm, maxNorm);
   return { gradients: mapTree(gradients, (g) => mul(g, factor)), norm };
 }

@@ -1,28 +1,31 @@
 /**
  * Optimisers as pairs of functions over parameter trees, traced into the train step.
- *
- * An update is added to its parameter: `applyUpdates` gives parameter + update.
  */
-import { add, AttuneError, type Tensor, type TensorSpec, type Tree, zipTree } from "../graph/index.ts";
+import { AttuneError, type Shape, type Tensor, type TensorSpec, type Tree } from "../graph/index.ts";
 
 /** What an optimiser remembers: a tree whose first keys name the kinds of state. */
 export type State<L> = Tree<L>;
 
+export interface UpdateSettings {
+  /** A scalar, float32 []. */
+  learningRate: Tensor;
+  /** A scalar that multiplies every gradient, such as the factor that clips their norm; 1 when left out. */
+  gradientScale?: Tensor;
+}
+
+export interface Updated {
+  params: Tree<Tensor>;
+  state: State<Tensor>;
+}
+
 export interface Optimizer {
   /** The specification of the state for parameters of these specifications; the state starts as zeros. */
   init(params: Tree<TensorSpec>): State<TensorSpec>;
-  /** Updates and the next state. `learningRate` is a scalar, float32 []. */
-  update(
-    gradients: Tree<Tensor>,
-    state: State<Tensor>,
-    params: Tree<Tensor>,
-    learningRate: Tensor,
-  ): { updates: Tree<Tensor>; state: State<Tensor> };
+  /** The next parameters and state. */
+  update(gradients: Tree<Tensor>, state: State<Tensor>, params: Tree<Tensor>, settings: UpdateSettings): Updated;
+  /** Parameters in different groups are treated differently, and so never joined into one vector. */
+  groupOf?(path: string, shape: Shape): string;
 }
-
-/** parameter + update, leaf by leaf. */
-export const applyUpdates = (params: Tree<Tensor>, updates: Tree<Tensor>): Tree<Tensor> =>
-  zipTree(params, updates, (p, u) => add(p, u));
 
 /** A branch of the state, by name. */
 export function branch<L>(state: State<L>, name: string): Tree<L> {

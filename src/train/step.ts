@@ -8,10 +8,11 @@ import {
   type TensorSpec,
   type Tree,
   compile,
+  isTensor,
   type CompileOptions,
   valueAndGrad,
 } from "../graph/index.ts";
-import { applyUpdates, clipByGlobalNorm, globalNorm, type Optimizer } from "../optim/index.ts";
+import { clipFactor, globalNorm, type Optimizer, packing } from "../optim/index.ts";
 
 /** Computes a scalar loss, and figures to report beside it, from parameters and one batch. */
 export type Loss = (params: Tree<Tensor>, batch: Tree<Tensor>) => { loss: Tensor; metrics?: Tree<Tensor> };
@@ -31,20 +32,28 @@ export function trainStep(loss: Loss, { optimizer, maxGradNorm }: StepOptions) {
       metrics = result.metrics ?? {};
       return result.loss;
     })(params);
-    const clipped = maxGradNorm === undefined ? undefined : clipByGlobalNorm(raw, maxGradNorm);
-    const { updates, state: next } = optimizer.update(
-      clipped?.gradients ?? raw,
-      state,
-      params,
-      rate.learning_rate as Tensor,
-    );
+    const { pack, unpack } = packing(params, optimizer.groupOf ?? (() => "all"));
+    const gradients = pack(raw);
+    const norm = globalNorm(gradients);
+    // Every update waits for the norm, hence for every gradient, so parameters can be overwritten in place.
+    const gradientScale = clipFactor(norm, maxGradNorm ?? Number.MAX_VALUE);
+    const next = optimizer.update(gradients, packState(state, pack), pack(params), {
+      learningRate: rate.learning_rate as Tensor,
+      gradientScale,
+    });
     return {
-      params: applyUpdates(params, updates),
-      state: next,
-      metrics: { ...metrics, loss: value, grad_norm: clipped?.norm ?? globalNorm(raw) },
+      params: unpack(next.params),
+      state: packState(next.state, unpack),
+      metrics: { ...metrics, loss: value, grad_norm: norm },
     };
   };
 }
+
+/** Packs or unpacks the branches of an optimiser's state that are shaped like the parameters. */
+const packState = (state: Tree<Tensor>, change: (tree: Tree<Tensor>) => Tree<Tensor>): Tree<Tensor> =>
+  Object.fromEntries(
+    Object.entries(state).map(([name, value]) => [name, isTensor(value) ? value : change(value as Tree<Tensor>)]),
+  );
 
 /** Compiles a train step; parameters and state are donated, so they stay with the engine. */
 export function compileTrainStep(

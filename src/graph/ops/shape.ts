@@ -119,6 +119,13 @@ export function split(x: Tensor, sizes: readonly Dim[], axis: number): Tensor[] 
   return [...makeNode("split", [x], { axis: at, sizes }, outputs)];
 }
 
+/** The slices of the first axis, without that axis. */
+export function unstack(x: Tensor): Tensor[] {
+  const count = x.shape[0];
+  if (typeof count !== "number") throw new ShapeError(`unstack: the first axis of ${showShape(x.shape)} must be a number`);
+  return split(x, Array(count).fill(1), 0).map((part) => reshape(part, x.shape.slice(1)));
+}
+
 /** Joins tensors along an axis; the other axes must agree. */
 export function concat(xs: readonly Tensor[], axis: number): Tensor {
   const [first] = xs;

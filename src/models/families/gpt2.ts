@@ -2,9 +2,9 @@
  * GPT-2 (Radford et al. 2019): learned positions, layer norm before each block, one projection for query,
  * key and value, weights stored [in, out].
  */
-import { add, gather, layerNorm, split } from "../../graph/index.ts";
+import { add, gather, layerNorm, reshape, transpose, unstack } from "../../graph/index.ts";
 import type { FamilyModel } from "./index.ts";
-import { activations, conv1d, joinHeads, perLayer, splitHeads, toRows } from "./layers.ts";
+import { activations, conv1d, joinHeads, perLayer, toRows } from "./layers.ts";
 
 export const gpt2: FamilyModel = {
   embedding: "transformer.wte.weight",
@@ -40,9 +40,8 @@ export const gpt2: FamilyModel = {
     for (let layer = 0; layer < numLayers; layer++) {
       const h = w.at(`h.${layer}`);
       const a = layerNorm(x, h("ln_1.weight"), h("ln_1.bias"), normEps);
-      const [q, k, v] = split(conv1d(h.at("attn.c_attn"), a), [c, c, c], 1).map((y) =>
-        splitHeads(y, sequence, numHeads),
-      ) as [typeof a, typeof a, typeof a];
+      const qkv = reshape(conv1d(h.at("attn.c_attn"), a), [...sequence.ids.shape, 3, numHeads, c / numHeads]);
+      const [q, k, v] = unstack(transpose(qkv, [2, 0, 3, 1, 4])) as [typeof a, typeof a, typeof a]; // [B, H, T, D]
       x = add(x, conv1d(h.at("attn.c_proj"), joinHeads(sequence.attend(layer, q, k, v))));
       const m = layerNorm(x, h("ln_2.weight"), h("ln_2.bias"), normEps);
       x = add(x, conv1d(h.at("mlp.c_proj"), activation(conv1d(h.at("mlp.c_fc"), m))));

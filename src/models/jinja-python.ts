@@ -1,9 +1,10 @@
 /**
  * `@huggingface/jinja` with the globals and the printing that chat templates get from `transformers`.
  *
- * Four things are brought nearer to Python: printed values (`True`, `None`, `{'a': 1}`), undefined values in loops and
- * filters (empty, as Jinja has them), English `strftime_now` from an injected clock, and `{% generation %}` blocks,
- * which the library reads over: here they become call blocks, so that the caller may mark where each begins and ends.
+ * Five things are brought nearer to Python: printed values (`True`, `None`, `{'a': 1}`), undefined values in loops and
+ * filters (empty, as Jinja has them), strings (`strip` with characters, `capitalize`, no `+` with anything else), English `strftime_now`
+ * from an injected clock, and `{% generation %}` blocks, which the library reads over: here they become call blocks,
+ * so that the caller may mark where each begins and ends.
  */
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 
@@ -80,13 +81,17 @@ interface Internals {
   evaluateBlock(statements: Statement[], environment: Environment): Value;
   evaluateFor(node: ForNode, environment: Environment): Value;
   applyFilter(operand: Value, filter: FilterNode, environment: Environment): Value;
+  evaluateMemberExpression(node: MemberNode, environment: Environment): Value;
+  evaluateBinaryExpression(node: BinaryNode, environment: Environment): Value;
 }
+type BinaryNode = { operator: { value: string }; left: Statement; right: Statement };
+type MemberNode = { object: Statement; property: { value?: unknown }; computed: boolean };
 type ForNode = { iterable: { type: string; lhs?: unknown } };
 type FilterNode = { type: string; value?: string; callee?: { value?: string } };
 
 function behaveLikePython(interpreter: Interpreter): void {
   const internals = interpreter as unknown as Internals;
-  const { evaluateFor, applyFilter } = internals;
+  const { evaluateFor, applyFilter, evaluateMemberExpression, evaluateBinaryExpression } = internals;
   const StringValue = new Environment().set("text", "").constructor as new (text: string) => Value;
   internals.evaluateBlock = (statements, environment) => {
     let text = "";
@@ -106,8 +111,66 @@ function behaveLikePython(interpreter: Interpreter): void {
     const name = filter.value ?? filter.callee?.value ?? "";
     const undefinedInput = operand.type === "UndefinedValue" && !untouchedFilters.has(name);
     const input = undefinedInput ? new Environment().set("empty", listFilters.has(name) ? [] : "") : operand;
+    const method = filter.type === "Identifier" ? stringFilters[name] : undefined;
+    if (method) return new StringValue(method(pythonString(input)));
     return applyFilter.call(interpreter, input, filter, environment);
   };
+  internals.evaluateBinaryExpression = (node, environment) => {
+    const operator = node.operator.value;
+    if (operator !== "+" && operator !== "~")
+      return evaluateBinaryExpression.call(interpreter, node, environment);
+    const left = interpreter.evaluate(node.left, environment);
+    const right = interpreter.evaluate(node.right, environment);
+    const strings = [left, right].filter((value) => value.type === "StringValue").length;
+    if (operator === "~" || strings === 2) return new StringValue(pythonString(left) + pythonString(right));
+    if (strings === 1)
+      throw new Error(`cannot add ${left.type} and ${right.type}: only strings join strings`);
+    const scope = new Environment(environment);
+    scope.setVariable("attune_left", left);
+    scope.setVariable("attune_right", right);
+    const identifier = (value: string) => ({ type: "Identifier", value });
+    const known = { ...node, left: identifier("attune_left"), right: identifier("attune_right") };
+    return evaluateBinaryExpression.call(interpreter, known, scope);
+  };
+  internals.evaluateMemberExpression = (node, environment) => {
+    const method = node.computed ? undefined : stringMethods[String(node.property.value)];
+    const object = method && interpreter.evaluate(node.object, environment);
+    if (!method || object?.type !== "StringValue")
+      return evaluateMemberExpression.call(interpreter, node, environment);
+    return new Environment().set("method", (characters?: string) => method(String(object.value), characters));
+  };
+}
+
+/** Python's string methods where the library's differ: it takes no characters to strip, and leaves capitals alone. */
+const stringMethods: Record<string, (text: string, characters?: string) => string> = {
+  strip: (text, characters) => stripEnd(stripStart(text, characters), characters),
+  lstrip: stripStart,
+  rstrip: stripEnd,
+  capitalize: (text) => text.charAt(0).toUpperCase() + text.slice(1).toLowerCase(),
+  title: (text) =>
+    text.toLowerCase().replace(/\p{L}+/gu, (word) => word.charAt(0).toUpperCase() + word.slice(1)),
+};
+const stringFilters: Record<string, (text: string) => string> = {
+  trim: (text) => stripEnd(stripStart(text)),
+  capitalize: (text) => stringMethods.capitalize?.(text) ?? text,
+};
+
+/** What Python's `str.strip` takes for white space. */
+const pythonSpace =
+  "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000";
+
+function stripStart(text: string, characters: string | null = pythonSpace): string {
+  const strip = characters ?? pythonSpace;
+  let start = 0;
+  while (start < text.length && strip.includes(text[start] as string)) start++;
+  return text.slice(start);
+}
+
+function stripEnd(text: string, characters: string | null = pythonSpace): string {
+  const strip = characters ?? pythonSpace;
+  let end = text.length;
+  while (end > 0 && strip.includes(text[end - 1] as string)) end--;
+  return text.slice(0, end);
 }
 
 /** The syntax of `expression | default([])`. */
@@ -148,6 +211,9 @@ function pythonRepr(value: Value): string {
   }
 }
 
+/** Characters that Python's `repr` escapes: controls, formats, separators but the space. */
+const unprintable = /[^\P{C}]|[^\P{Z} ]/u;
+
 function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const named: Record<string, string> = {
@@ -158,9 +224,12 @@ function quoted(text: string): string {
     [quote]: `\\${quote}`,
   };
   const escaped = Array.from(text, (character) => {
-    const code = character.codePointAt(0) as number;
-    const control = code < 32 || (code >= 127 && code < 161) || code === 173;
-    return named[character] ?? (control ? `\\x${code.toString(16).padStart(2, "0")}` : character);
+    const code = (character.codePointAt(0) as number).toString(16);
+    const [letter, width] = code.length <= 2 ? ["x", 2] : code.length <= 4 ? ["u", 4] : ["U", 8];
+    return (
+      named[character] ??
+      (unprintable.test(character) ? `\\${letter}${code.padStart(width, "0")}` : character)
+    );
   });
   return `${quote}${escaped.join("")}${quote}`;
 }

@@ -206,6 +206,54 @@ TEMPLATES = {
     {%- endif %}
 {%- endfor %}
 """,
+    "thinking": r"""{%- macro visible(content) -%}
+    {%- if content is string -%}
+        {{- content }}
+    {%- elif content is iterable and content is not mapping -%}
+        {%- for item in content -%}
+            {%- if item is mapping and item.type == 'text' -%}{{- item.text }}{%- endif -%}
+        {%- endfor -%}
+    {%- else -%}
+        {{- content }}
+    {%- endif -%}
+{%- endmacro -%}
+{%- set ns = namespace(last=-1) %}
+{%- for message in messages %}{%- if message.role == 'user' %}{% set ns.last = loop.index0 -%}{%- endif %}{%- endfor %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- if message.role == "user" and not(message.content is string and message.content.startswith('<tool_response>')) %}{%- set ns.first_seen = index %}{% break %}{%- endif %}
+{%- endfor %}
+[{{ ns.first_seen }}]
+{% for message in messages %}
+    {%- set content = visible(message.content) %}
+    {%- set reasoning = '' %}
+    {%- if message.reasoning_content is string %}
+        {%- set reasoning = message.reasoning_content %}
+    {%- elif '</think>' in content %}
+        {%- set reasoning = content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}
+        {%- set content = content.split('</think>')[-1].lstrip('\n') %}
+    {%- endif %}
+    {{- '<|im_start|>' + message.role | capitalize + '\n' }}
+    {%- if loop.index0 > ns.last and (loop.last or reasoning) %}
+        {{- '<think>\n' + reasoning.strip('\n') + '\n</think>\n\n' + content.lstrip('\n') }}
+    {%- else %}
+        {{- content | trim }}
+    {%- endif %}
+    {%- for call in message.tool_calls or [] %}
+        {%- set call = call.function if call.function is defined else call %}
+        {%- for key, value in (call.arguments or {}).items() %}
+            {{- '\n' ~ key ~ '=' }}{{ value | tojson if value is not string else value }}
+        {%- endfor %}
+    {%- endfor %}
+    {{- '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %}
+""",
     "printing": r"""{{ messages }}
 {{ tools }}
   {% if true %}
@@ -264,6 +312,14 @@ CONVERSATIONS = {
         "messages": [m("system", "Answer in one word."), m("user", "Is snow black?"), m("assistant", "No."), m("user", "White?"), m("assistant", "Yes.")]
     },
     "nulls": {"messages": [m("user", "Hi", name=None, tool_calls=None), m("assistant", "Hello!", tool_calls=None)]},
+    "thoughts": {
+        "messages": [
+            m("user", [{"type": "text", "text": "Count "}, {"type": "image"}, {"type": "text", "text": "to two."}]),
+            m("assistant", "<think>\n\n  One, two.\n</think>\n\n  1, 2  "),
+            m("user", "and\u0085 then?\ufeff"),
+            m("assistant", "\n 3 ", reasoning="\n Three.\n"),
+        ]
+    },
     "tools": {
         "messages": [
             m("system", "Use the tools."),
@@ -290,6 +346,7 @@ TOKENIZER = {
     "zephyr": "llama2",
     "mistral": "llama2",
     "mistral-tools": "llama2",
+    "thinking": "qwen2",
     "printing": "gpt2",
 }
 

@@ -157,12 +157,12 @@ export class LocalEngine implements Engine {
   }
 
   async run({ executable }: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>> {
-    const results = await this.#run(executable, args);
+    // Only now does nothing hold the last run's results any more.
     if (this.#ignored > collectAfter) {
       this.#ignored = 0;
       this.#options.collect?.();
     }
-    return results;
+    return this.#run(executable, args);
   }
 
   async #run(executable: number, args: readonly Tree<Value>[]): Promise<Tree<Value>> {

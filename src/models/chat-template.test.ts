@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type ChatMessage, chatTemplate, configuredTemplate } from "./chat-template.ts";
 import { assistantMask, encodeChat } from "./chat-tokens.ts";
 import { defaultTemplates, withDefaultTemplate } from "./default-templates.ts";
-import { strftime } from "./jinja-python.ts";
+import { strftime } from "./python-strings.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 interface Case {

@@ -4,7 +4,7 @@
  *     npm run bench -- --only train-step --peer torch --json figures.json
  */
 import { writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { type Bench, Context } from "./bench.ts";
 import { generate } from "./generate.ts";
@@ -78,6 +78,9 @@ async function main(args: string[]): Promise<void> {
   const options = { peers, cases: names(given.case), runs: count(given.runs, 5, "--runs"), threads };
   const command = ["npm run bench --", ...args].join(" ");
   const context = new Context(options, { command, machine: machine(threads) });
+  const load = loadavg()[0] as number; // 0 on Windows, which has none
+  if (load > availableParallelism() / 2)
+    process.stderr.write(`the machine is busy (load ${load.toFixed(1)}): expect noise\n`);
   for (const bench of benches) {
     if (only.length > 0 && !only.includes(bench.name)) continue;
     process.stderr.write(`${bench.name}: ${bench.describe}\n`);

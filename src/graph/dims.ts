@@ -20,7 +20,10 @@ function parse(dim: Dim): Polynomial {
   const known = parsed.get(dim);
   if (known) return known;
   const polynomial: Polynomial = new Map();
-  for (const [, sign, term] of dim.replace(/\s/g, "").matchAll(/([+-]?)([^+-]+)/g)) {
+  const text = dim.replace(/\s/g, "");
+  if (!/^[+-]?[^+-]+([+-][^+-]+)*$/.test(text))
+    throw new AttuneError(`dimension: "${dim}" is not a sum of products of names and whole numbers`);
+  for (const [, sign, term] of text.matchAll(/([+-]?)([^+-]+)/g)) {
     const factors = (term as string).split("*");
     let coefficient = sign === "-" ? -1 : 1;
     const names: string[] = [];
@@ -57,12 +60,10 @@ function format(polynomial: Polynomial): Dim {
 
 /** Checks a dimension and brings it to its canonical form. */
 export function canonicalDim(dim: Dim): Dim {
-  if (typeof dim === "number") {
-    if (!Number.isInteger(dim) || dim < 0)
-      throw new ShapeError(`dimension: a whole number of at least 0 is required, got ${dim}`);
-    return dim;
-  }
-  return format(parse(dim));
+  const canonical = typeof dim === "number" ? dim : format(parse(dim));
+  if (typeof canonical === "number" && (!Number.isInteger(canonical) || canonical < 0))
+    throw new ShapeError(`dimension: a whole number of at least 0 is required, got ${canonical}`);
+  return canonical;
 }
 
 export function addDims(a: Dim, b: Dim): Dim {

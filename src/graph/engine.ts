@@ -6,6 +6,7 @@
  */
 import type * as Ort from "onnxruntime-common";
 import { bytesPerElement, type DType, type HostArray, type Storage, sizeOf } from "./array.ts";
+import { type Bindings, bind } from "./bindings.ts";
 import { checkShape, type Program, type Provider } from "./compile.ts";
 import { AttuneError, RuntimeError } from "./errors.ts";
 import { flatten, mapTree, type Tree, unflatten } from "./tree.ts";
@@ -175,10 +176,12 @@ export class LocalEngine implements Engine {
     const values = args.map((tree) => flatten(tree));
     const feeds: Record<string, Ort.Tensor> = {};
     const residentOf: Record<string, Resident> = {};
+    const bindings: Bindings = new Map();
     for (const { name, argument, path, spec } of program.inputs) {
       const value = values[argument]?.[path];
       if (!value) throw new AttuneError(`run: argument ${argument} has no ${path}`);
       checkShape(name, spec, value);
+      bind(bindings, name, spec.shape, value.shape);
       if ("resident" in value) residentOf[name] = value;
       feeds[name] = this.#tensor(value);
     }

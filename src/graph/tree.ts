@@ -61,6 +61,7 @@ export function zipTree<A, B, C>(a: Tree<A>, b: Tree<B>, fn: (a: A, b: B, path: 
     ...Object.keys(flatA).filter((p) => !(p in flatB)),
     ...Object.keys(flatB).filter((p) => !(p in flatA)),
   ];
-  if (odd.length > 0) throw new AttuneError(`zipTree: only one of the trees has ${odd.slice(0, 8).join(", ")}`);
+  if (odd.length > 0)
+    throw new AttuneError(`zipTree: only one of the trees has ${odd.slice(0, 8).join(", ")}`);
   return mapTree(a, (leaf, path) => fn(leaf, flatB[path] as B, path));
 }

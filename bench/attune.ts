@@ -19,6 +19,7 @@ import { initialParameters, parameterSpecs, tokenSpec } from "../src/models/mode
 import { adamw } from "../src/optim/index.ts";
 import { languageModelLoss } from "../src/train/language-model.ts";
 import { compileTrainStep } from "../src/train/step.ts";
+import { closeGenerator, type GenerateRequest, generate } from "./attune-generate.ts";
 import type { ModelSize } from "./cases.ts";
 import { matmulPeak } from "./peak.ts";
 import type { Commands } from "./peer.ts";
@@ -107,8 +108,23 @@ async function trainStep(request: TrainRequest) {
   return { seconds: (performance.now() - start) / 1000 / request.steps, loss };
 }
 
+/** A generate command with the weights in the given form. */
+const generateIn = (mode: string): Commands[string] => {
+  return (request) => {
+    const { model, ...wanted } = request as unknown as GenerateRequest & { model: ModelSize };
+    return generate(configFor(model), { ...wanted, mode }, threads);
+  };
+};
+
 export const commands: Commands = {
   matmul: async () => ({ gflops: await matmulPeak(threads) }),
   train_step: (request) => trainStep(request as unknown as TrainRequest),
-  close: async () => (await kept?.engine.dispose(), {}),
+  generate: generateIn("fp32"),
+  generate_int8: generateIn("int8"),
+  generate_resident: generateIn("resident"),
+  close: async () => {
+    await kept?.engine.dispose();
+    await closeGenerator();
+    return {};
+  },
 };

@@ -3,5 +3,6 @@ export * from "./elementwise.ts";
 export * from "./gather.ts";
 export * from "./matmul.ts";
 export * from "./nn.ts";
+export * from "./quantize.ts";
 export * from "./reduce.ts";
 export * from "./shape.ts";

@@ -1,0 +1,181 @@
+/** Generation for callers: a model in an engine, completions of prompts, or their tokens as they come. */
+import {
+  type Engine,
+  type Executable,
+  flatten,
+  type HostArray,
+  LocalEngine,
+  type Resident,
+  type Tree,
+  unflatten,
+  type Value,
+} from "../graph/index.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { GenerateError } from "./errors.ts";
+import {
+  type Completion,
+  type GenerateOptions,
+  type Prompt,
+  type Settings,
+  settingsOf,
+  type TokenEvent,
+} from "./options.ts";
+import { compileStep } from "./program.ts";
+import { type RolloutPayload, rollout, rolloutUrl } from "./rollout.ts";
+import { quantizeWeights } from "./weights.ts";
+
+export interface GeneratorOptions {
+  /** Projections in 8 bits: faster, other tokens than in single precision. Needs weights on the host. */
+  readonly int8?: boolean;
+}
+
+/** A model that is ready to generate. */
+export interface Generator {
+  /** Completions of all prompts, in their order, those of one prompt together. */
+  generate(
+    prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
+    options?: GenerateOptions,
+  ): Promise<Completion[]>;
+  /** Every token as it is drawn; ending the iteration early stops the work. */
+  stream(
+    prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
+    options?: GenerateOptions,
+  ): AsyncIterableIterator<TokenEvent>;
+  /** Releases the sessions. */
+  dispose(): Promise<void>;
+}
+
+const isResident = (weights: Tree<HostArray> | Tree<Resident>): weights is Tree<Resident> =>
+  Object.values(flatten<HostArray | Resident>(weights)).some((value) => "resident" in value);
+
+/**
+ * Prepares a model for generation.
+ *
+ * Host arrays become part of the compiled graph, which is fastest and right for weights that stay; residents are
+ * read at every call, so that a policy under training generates with its present weights.
+ *
+ * @throws GenerateError when weights in the engine are asked for in 8 bits
+ */
+export function createGenerator(
+  engine: Engine,
+  config: ModelConfig,
+  weights: Tree<HostArray> | Tree<Resident>,
+  { int8 = false }: GeneratorOptions = {},
+): Generator {
+  const resident = isResident(weights);
+  if (resident && int8)
+    throw new GenerateError(
+      "createGenerator: int8 needs the weights as host arrays; fetch them with engine.get",
+    );
+  const frozen = resident
+    ? undefined
+    : unflatten(
+        int8
+          ? quantizeWeights(config, flatten(weights as Tree<HostArray>))
+          : flatten(weights as Tree<HostArray>),
+      );
+  const steps = new Map<string, Executable>();
+
+  async function stepFor({ sampling, samples }: Settings): Promise<Executable> {
+    const shape = { sampling, shared: samples > 1, int8 };
+    const key = JSON.stringify(shape);
+    const known = steps.get(key);
+    if (known) return known;
+    // A session with weights inside is as large as the model: one is kept.
+    if (frozen) await unload();
+    const step = await engine.load(
+      compileStep(config, shape, { provider: engine.provider, ...(frozen && { frozen }) }),
+    );
+    steps.set(key, step);
+    return step;
+  }
+
+  async function unload(): Promise<void> {
+    const loaded = [...steps.values()];
+    steps.clear();
+    for (const step of loaded) await engine.unload(step);
+  }
+
+  async function run(
+    prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
+    options: GenerateOptions,
+    onToken?: (event: TokenEvent) => void,
+  ): Promise<Completion[]> {
+    const { tokenizer, signal = new AbortController().signal } = options;
+    const settings = settingsOf(config, options);
+    const step = await stepFor(settings);
+    const { numLayers, numKeyValueHeads, headDim, maxPositions, vocabSize } = config;
+    const payload: RolloutPayload = {
+      step,
+      weights: resident ? (weights as Tree<Value>) : {},
+      config: { numLayers, numKeyValueHeads, headDim, maxPositions, vocabSize },
+      prompts,
+      settings,
+      stream: onToken !== undefined,
+    };
+    const emit = (event: unknown) => onToken?.(event as TokenEvent);
+    const completions = await inThread(engine, payload, tokenizer, emit, signal);
+    if (!tokenizer) return completions;
+    return completions.map((c) => ({
+      ...c,
+      text: c.text ?? tokenizer.decode(c.ids, { skipSpecialTokens: true }),
+    }));
+  }
+
+  return {
+    generate: (prompts, options = {}) => run(prompts, options),
+    stream: (prompts, options = {}) =>
+      streamed((emit, signal) => run(prompts, { ...options, signal }, emit), options.signal),
+    dispose: unload,
+  };
+}
+
+/** Runs the loop beside the sessions: here, or in the engine's thread, where only data can go. */
+async function inThread(
+  engine: Engine,
+  payload: RolloutPayload,
+  tokenizer: GenerateOptions["tokenizer"],
+  emit: (event: unknown) => void,
+  signal: AbortSignal,
+): Promise<Completion[]> {
+  if (engine instanceof LocalEngine)
+    return rollout(engine, { ...payload, ...(tokenizer && { tokenizer }) }, emit, signal);
+  const prompts: Prompt[] = [];
+  for await (const prompt of payload.prompts) prompts.push(prompt);
+  const needed = payload.stream || payload.settings.stop.length > 0 || prompts.some((p) => "stop" in p);
+  const files = needed && tokenizer ? { tokenizer: tokenizer.toJSON() } : {};
+  return engine.call(rolloutUrl, "rollout", { ...payload, prompts, ...files }, emit, signal);
+}
+
+/** Turns emitted events into an iterator; leaving it aborts the work. */
+async function* streamed(
+  start: (emit: (event: TokenEvent) => void, signal: AbortSignal) => Promise<unknown>,
+  outer?: AbortSignal,
+): AsyncGenerator<TokenEvent, void, undefined> {
+  const left = new AbortController();
+  const signal = outer ? AbortSignal.any([outer, left.signal]) : left.signal;
+  const queue: TokenEvent[] = [];
+  let wake = () => {};
+  let ended = false;
+  const work = start((event) => {
+    queue.push(event);
+    wake();
+  }, signal).finally(() => {
+    ended = true;
+    wake();
+  });
+  work.catch(() => {}); // reported below
+  try {
+    while (true) {
+      while (queue.length > 0) yield queue.shift() as TokenEvent;
+      if (ended) break;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    await work;
+  } finally {
+    left.abort(new DOMException("the iteration ended", "AbortError"));
+    await work.catch(() => {});
+  }
+}

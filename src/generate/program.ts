@@ -1,0 +1,100 @@
+/**
+ * The graph of one step of generation: new tokens in, the drawn tokens and the new cache rows out.
+ *
+ * One graph does both halves of the work. For a prompt T is its length and the cache is empty; afterwards T is 1.
+ * Logits are computed for the chosen tokens alone (`last`), and a prompt's last token may be chosen many times,
+ * once for each of its samples.
+ */
+import {
+  compile,
+  type Dim,
+  flatten,
+  gather,
+  type HostArray,
+  matmul,
+  type Program,
+  type Provider,
+  reshape,
+  type Tensor,
+  type TensorSpec,
+  type Tree,
+  unflatten,
+} from "../graph/index.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { families } from "../models/families/index.ts";
+import { weightsOf } from "../models/families/layers.ts";
+import { cachedAttention, newRows } from "./attend.ts";
+import { drawTokens, type SamplingShape, samplingSpecs } from "./sample.ts";
+import { headOf, weightSpecs, weightTensors } from "./weights.ts";
+
+/** What decides the graph of a step. */
+export interface StepShape {
+  readonly sampling: SamplingShape;
+  /** Rows share their prompt's cache, N rows a prompt. */
+  readonly shared: boolean;
+  /** The projections are in 8 bits. */
+  readonly int8: boolean;
+}
+
+/** Dimensions: B rows, T new tokens a row, S cached tokens, M draws; P prompts of N rows with U tokens where shared. */
+function stepSpecs(config: ModelConfig, { sampling, shared }: StepShape): Record<string, TensorSpec> {
+  const { numLayers, numKeyValueHeads: g, headDim: d } = config;
+  const rows: Dim = shared ? "N*P" : "B";
+  const int = (...shape: Dim[]): TensorSpec => ({ dtype: "int64", shape });
+  const perLayer = (prefix: string, shape: Dim[]): Record<string, TensorSpec> =>
+    Object.fromEntries(
+      Array.from({ length: 2 * numLayers }, (_, i) => [
+        `${prefix}.${i}`,
+        { dtype: "float32" as const, shape },
+      ]),
+    );
+  return {
+    // Both P and N have to be read from an input.
+    lengths: shared ? int("P", "N") : int("B"),
+    ids: int(rows, "T"),
+    positions: int(rows, "T"),
+    last: int("M"),
+    ...samplingSpecs(sampling),
+    ...perLayer("cache", [rows, g, "S", d]),
+    ...(shared && perLayer("shared", ["P", g, "U", d])),
+  };
+}
+
+/**
+ * Compiles a step. Arguments: the weights (none are left when `frozen` has them), then
+ * `{ids [B, T], positions [B, T], lengths [B], last [M], cache.I [B, G, S, D], ...}` with settings of `samplingSpecs`;
+ * `last` are places among the B T new tokens. Results: `rows` [2 L, B, G, T, D], `tokens`, `logprobs` and
+ * `sampled_logprobs` [M].
+ */
+export function compileStep(
+  config: ModelConfig,
+  shape: StepShape,
+  { provider = "cpu", frozen }: { provider?: Provider; frozen?: Tree<HostArray> } = {},
+): Program {
+  const step = (weights: Tree<Tensor>, inputs: Tree<Tensor>): Tree<Tensor> => {
+    const flat = flatten(inputs);
+    const get = (name: string) => flat[name] as Tensor;
+    const layers = (prefix: string, offset: number) =>
+      Array.from({ length: config.numLayers }, (_, layer) => get(`${prefix}.${2 * layer + offset}`));
+    const [ids, positions] = [get("ids"), get("positions")];
+    const added: { key: Tensor; value: Tensor }[] = [];
+    const attend = cachedAttention(
+      config,
+      positions,
+      {
+        keys: layers("cache", 0),
+        values: layers("cache", 1),
+        lengths: reshape(get("lengths"), [ids.shape[0] as Dim]),
+        ...(shape.shared && { shared: { keys: layers("shared", 0), values: layers("shared", 1) } }),
+      },
+      added,
+    );
+    const named = weightTensors(config, flatten(weights));
+    const hidden = families[config.family].hidden(config, weightsOf(named), { ids, positions, attend });
+    const logits = matmul(gather(hidden, get("last")), headOf(config, named), { transposeB: true }); // [M, V]
+    const { tokens, logprobs, sampledLogprobs } = drawTokens(logits, shape.sampling, flat);
+    return { rows: newRows(added), tokens, logprobs, sampled_logprobs: sampledLogprobs };
+  };
+  const specs = [unflatten(weightSpecs(config, shape.int8)), unflatten(stepSpecs(config, shape))] as const;
+  return compile(step, specs, { provider, ...(frozen && { freeze: { 0: frozen } }) });
+}

@@ -1,0 +1,119 @@
+/**
+ * The weights that a generation graph reads: as the model has them, or its projections in 8 bits.
+ *
+ * In 8 bits every column of a projection (an output) has a scale of its own, max |w| / 127. Embeddings stay as they
+ * are, because looking up a row is cheap; a tied output projection gets a quantised copy.
+ */
+import { dequantize, type HostArray, type Tensor, type TensorSpec, transpose } from "../graph/index.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { families } from "../models/families/index.ts";
+import { weightsOf } from "../models/families/layers.ts";
+import { parameterShapes } from "../models/model.ts";
+
+const tiedHead = "tied_head";
+
+/** GPT-2 keeps projections [in, out], everyone else [out, in]. */
+const inFirst = (config: ModelConfig): boolean => config.family === "gpt2";
+
+/** Names of the weights that are factors of products and nothing else. */
+function projections(config: ModelConfig): string[] {
+  const { embedding } = families[config.family];
+  return Object.entries(parameterShapes(config))
+    .filter(([name, shape]) => shape.length === 2 && name !== embedding && !name.endsWith("wpe.weight"))
+    .map(([name]) => name);
+}
+
+/** Names and specifications of the weights, by path. */
+export function weightSpecs(config: ModelConfig, int8: boolean): Record<string, TensorSpec> {
+  const shapes = parameterShapes(config);
+  const specs: Record<string, TensorSpec> = {};
+  const quantized = new Set(int8 ? projections(config) : []);
+  const addInt8 = (name: string, [inputs, outputs]: readonly [number, number]) => {
+    specs[`${name}.int8`] = { dtype: "int8", shape: [inputs, outputs] };
+    specs[`${name}.scale`] = { dtype: "float32", shape: [outputs] };
+  };
+  for (const [name, shape] of Object.entries(shapes)) {
+    if (!quantized.has(name)) specs[name] = { dtype: "float32", shape };
+    else
+      addInt8(
+        name,
+        (name !== families[config.family].head && inFirst(config) ? shape : shape.toReversed()) as [
+          number,
+          number,
+        ],
+      );
+  }
+  if (int8 && config.tieEmbeddings) addInt8(tiedHead, [config.hiddenSize, config.vocabSize]);
+  return specs;
+}
+
+/** Brings float weights to the form of `weightSpecs(config, true)`. */
+export function quantizeWeights(
+  config: ModelConfig,
+  weights: Readonly<Record<string, HostArray>>,
+): Record<string, HostArray> {
+  const { embedding, head } = families[config.family];
+  const quantized = new Set(projections(config));
+  const out: Record<string, HostArray> = {};
+  const addInt8 = (name: string, from: HostArray, columnsLast: boolean) => {
+    const { values, scale } = quantizeColumns(from, columnsLast);
+    out[`${name}.int8`] = values;
+    out[`${name}.scale`] = scale;
+  };
+  for (const [name, value] of Object.entries(weights)) {
+    if (quantized.has(name)) addInt8(name, value, name !== head && inFirst(config));
+    else out[name] = value;
+  }
+  if (config.tieEmbeddings) addInt8(tiedHead, weights[embedding] as HostArray, false);
+  return out;
+}
+
+/** A matrix [K, N], or [N, K] where `columnsLast` is false, as int8 [K, N] with a scale for each of the N. */
+export function quantizeColumns(
+  { data, shape }: HostArray,
+  columnsLast: boolean,
+): { values: HostArray<"int8">; scale: HostArray<"float32"> } {
+  const [k, n] = (columnsLast ? shape : shape.toReversed()) as [number, number];
+  const [byRow, byColumn] = columnsLast ? [n, 1] : [1, k];
+  const source = data as Float32Array;
+  const values = new Int8Array(k * n);
+  const scale = new Float32Array(n);
+  for (let j = 0; j < n; j++)
+    for (let i = 0; i < k; i++)
+      scale[j] = Math.max(scale[j] as number, Math.abs(source[i * byRow + j * byColumn] as number));
+  for (let j = 0; j < n; j++) {
+    const step = ((scale[j] as number) || 1) / 127;
+    scale[j] = step;
+    for (let i = 0; i < k; i++)
+      values[i * n + j] = Math.round((source[i * byRow + j * byColumn] as number) / step);
+  }
+  return {
+    values: { dtype: "int8", shape: [k, n], data: values },
+    scale: { dtype: "float32", shape: [n], data: scale },
+  };
+}
+
+/** The weights under the names that a family asks for, those in 8 bits as what they stand for. */
+export function weightTensors(
+  config: ModelConfig,
+  flat: Readonly<Record<string, Tensor>>,
+): Record<string, Tensor> {
+  const out: Record<string, Tensor> = {};
+  for (const [path, tensor] of Object.entries(flat)) {
+    if (path.endsWith(".scale")) continue;
+    if (!path.endsWith(".int8")) {
+      out[path] = tensor;
+      continue;
+    }
+    const name = path.slice(0, -".int8".length);
+    const matrix = dequantize(tensor, flat[`${name}.scale`] as Tensor); // [in, out]
+    const stored = name !== families[config.family].head && name !== tiedHead && inFirst(config);
+    out[name] = stored ? matrix : transpose(matrix);
+  }
+  return out;
+}
+
+/** The output projection [V, C], the quantised one where there is one. */
+export const headOf = (config: ModelConfig, weights: Record<string, Tensor>): Tensor =>
+  weights[tiedHead] ??
+  weightsOf(weights)(config.tieEmbeddings ? families[config.family].embedding : families[config.family].head);

@@ -26,6 +26,15 @@ export interface HostArray<D extends DType = DType> {
   readonly data: StorageOf[D];
 }
 
+/** An array that stays with the engine; its bytes come to the host only when asked for. */
+export interface Resident {
+  readonly resident: number;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export type Value = HostArray | Resident;
+
 const storages = {
   float32: Float32Array,
   float64: Float64Array,

@@ -9,6 +9,7 @@ import type { HostArray } from "./array.ts";
 import { AttuneError, ShapeError } from "./errors.ts";
 import { type Graph, type Lowering, type OnnxModel, prepare, toOnnx } from "./lowering.ts";
 import { cpuFusions, cpuLowering, cpuTakes } from "./lowering-cpu.ts";
+import { webgpu } from "./lowering-webgpu.ts";
 import { reachable } from "./passes.ts";
 import { input, type Node, type Tensor, type TensorSpec } from "./tensor.ts";
 import { flatten, mapTree, type Tree } from "./tree.ts";
@@ -19,7 +20,7 @@ export const lowerings: Readonly<Record<Provider, Lowering>> = {
   cpu: { table: cpuLowering, fusions: cpuFusions, takes: cpuTakes },
   wasm: { table: cpuLowering, fusions: cpuFusions, takes: cpuTakes },
   cuda: { table: cpuLowering, fusions: cpuFusions, takes: cpuTakes },
-  webgpu: { table: cpuLowering, fusions: cpuFusions },
+  webgpu,
 };
 
 export interface CompileOptions {
@@ -47,6 +48,8 @@ export interface Program {
   /** Result name to input name for what is donated; `inPlace` where it may be written over its input. */
   readonly donated: Readonly<Record<string, { input: string; inPlace: boolean }>>;
   readonly nodeCount: number;
+  /** The program is one iteration of a scan, which the engine repeats over the leading axis of argument 1. */
+  readonly hostLoop?: { readonly length?: number };
 }
 
 const inputName = (argument: number, path: string) => `${argument}:${path}`;
@@ -91,7 +94,10 @@ export function compile<const Specs extends readonly Tree<TensorSpec>[]>(
   };
 }
 
-function frozenValues(inputs: readonly ProgramInput[], freeze: CompileOptions["freeze"]): Record<string, HostArray> {
+function frozenValues(
+  inputs: readonly ProgramInput[],
+  freeze: CompileOptions["freeze"],
+): Record<string, HostArray> {
   const frozen: Record<string, HostArray> = {};
   for (const [argument, tree] of Object.entries(freeze ?? {})) {
     const values = flatten(tree);
@@ -107,7 +113,11 @@ function frozenValues(inputs: readonly ProgramInput[], freeze: CompileOptions["f
 }
 
 /** Throws when a value does not have the dtype, rank or fixed dimensions that an input requires. */
-export function checkShape(name: string, spec: TensorSpec, value: { dtype: string; shape: readonly number[] }): void {
+export function checkShape(
+  name: string,
+  spec: TensorSpec,
+  value: { dtype: string; shape: readonly number[] },
+): void {
   const fits =
     value.dtype === spec.dtype &&
     value.shape.length === spec.shape.length &&
@@ -122,7 +132,11 @@ export function checkShape(name: string, spec: TensorSpec, value: { dtype: strin
  * Pairs donated results with their inputs. A result may be written over its input only when it is computed
  * elementwise and after everything else that reads the input.
  */
-function donations(graph: Graph, donate: Readonly<Record<string, number>>, lowering: Lowering): Program["donated"] {
+function donations(
+  graph: Graph,
+  donate: Readonly<Record<string, number>>,
+  lowering: Lowering,
+): Program["donated"] {
   const pairs: Record<string, { input: string; inPlace: boolean }> = {};
   const byName = new Map(graph.inputs);
   for (const [name, tensor] of graph.outputs) {
@@ -131,7 +145,8 @@ function donations(graph: Graph, donate: Readonly<Record<string, number>>, lower
     if (argument === undefined) continue;
     const source = inputName(argument, rest.join("."));
     const target = byName.get(source);
-    if (!target) throw new AttuneError(`compile: the result ${name} is donated, but there is no argument ${source}`);
+    if (!target)
+      throw new AttuneError(`compile: the result ${name} is donated, but there is no argument ${source}`);
     if (`${target.shape}` !== `${tensor.shape}` || target.dtype !== tensor.dtype)
       throw new ShapeError(
         `compile: ${name} is donated with shape [${tensor.shape}] ${tensor.dtype}, its argument has [${target.shape}] ${target.dtype}`,
@@ -139,7 +154,10 @@ function donations(graph: Graph, donate: Readonly<Record<string, number>>, lower
     pairs[name] = { input: source, inPlace: false };
   }
   if (Object.keys(pairs).length === 0) return pairs;
-  const outputs = prepare(graph.outputs.map(([, t]) => t), lowering);
+  const outputs = prepare(
+    graph.outputs.map(([, t]) => t),
+    lowering,
+  );
   const safe = inPlaceWriters(outputs);
   for (const [i, [name]] of graph.outputs.entries()) {
     const pair = pairs[name];
@@ -190,4 +208,3 @@ function inPlaceWriters(outputs: readonly Tensor[]): (result: Tensor, source: Te
     return (readers.get(source) ?? []).every((reader) => reader === result.node || before.has(reader));
   };
 }
-

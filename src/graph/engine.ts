@@ -5,25 +5,20 @@
  * blocks that thread. `node-engine.ts` puts one into a worker thread behind the same interface.
  */
 import type * as Ort from "onnxruntime-common";
-import { bytesPerElement, type DType, type HostArray, type Storage, sizeOf } from "./array.ts";
+import { bytesPerElement, type DType, type HostArray, type Resident, sizeOf, type Value } from "./array.ts";
 import { type Bindings, bind } from "./bindings.ts";
 import { checkShape, type Program, type Provider } from "./compile.ts";
+import { type Device, deviceOf, wrap } from "./device.ts";
 import { AttuneError, RuntimeError } from "./errors.ts";
+import { runHostLoop } from "./host-loop.ts";
 import { flatten, mapTree, type Tree, unflatten } from "./tree.ts";
 
-/** An array that stays with the engine; its bytes come to the host only when asked for. */
-export interface Resident {
-  readonly resident: number;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-}
-
-export type Value = HostArray | Resident;
+export type { Resident, Value } from "./array.ts";
 
 /** A program in an engine. */
 export interface Executable {
   readonly executable: number;
-  readonly program: Pick<Program, "inputs" | "outputs" | "donated">;
+  readonly program: Pick<Program, "inputs" | "outputs" | "donated" | "hostLoop">;
 }
 
 export interface Engine {
@@ -94,7 +89,8 @@ export class LocalEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #sessions = new Map<number, LoadedSession>();
   readonly #programs = new Map<string, Executable>();
-  readonly #residents = new Map<number, { tensor: Ort.Tensor; value: HostArray }>();
+  readonly #residents = new Map<number, Ort.Tensor>();
+  readonly #device: Device;
   #next = 1;
   /** Bytes of results that nobody reads, since the last collection. */
   #ignored = 0;
@@ -104,6 +100,7 @@ export class LocalEngine implements Engine {
     this.#options = options;
     this.provider = options.provider ?? "cpu";
     this.threads = options.threads ?? 0;
+    this.#device = deviceOf(ort, this.provider, (model, more) => this.#open(model, more));
   }
 
   async load(program: Program): Promise<Executable> {
@@ -118,25 +115,36 @@ export class LocalEngine implements Engine {
     const size = bytes.byteLength + external.reduce((n, { data }) => n + data.byteLength, 0);
     await this.#makeRoom(size);
     const session = await this.#create(program);
-    const { inputs, outputs, donated } = program;
-    const executable = { executable: this.#next++, program: { inputs, outputs, donated } };
+    const { inputs, outputs, donated, hostLoop } = program;
+    const kept = { inputs, outputs, donated, ...(hostLoop && { hostLoop }) };
+    const executable = { executable: this.#next++, program: kept };
     this.#sessions.set(executable.executable, { session, program: executable.program, bytes: size });
     if (signature !== undefined) this.#programs.set(signature, executable);
     return executable;
   }
 
-  async #create({ model }: Program): Promise<Ort.InferenceSession> {
+  #create({ model, donated }: Program): Promise<Ort.InferenceSession> {
+    return this.#open(model.bytes, {
+      externalData: model.external.map(({ path, data }) => ({ path, data })),
+      ...this.#device.keeping(Object.keys(donated)),
+    });
+  }
+
+  async #open(
+    model: Uint8Array,
+    options: Ort.InferenceSession.SessionOptions,
+  ): Promise<Ort.InferenceSession> {
     const { profile } = this.#options;
     try {
-      return await this.#ort.InferenceSession.create(model.bytes, {
+      return await this.#ort.InferenceSession.create(model, {
         executionProviders: [this.provider],
         ...(this.threads > 0 ? { intraOpNumThreads: this.threads } : {}),
         interOpNumThreads: 1,
         enableMemPattern: false,
         graphOptimizationLevel: "all",
         logSeverityLevel: 3,
-        externalData: model.external.map(({ path, data }) => ({ path, data })),
         ...(profile ? { enableProfiling: true, profileFilePrefix: profile } : {}),
+        ...options,
       });
     } catch (cause) {
       throw new RuntimeError(`The ${this.provider} provider refused the graph: ${(cause as Error).message}`, {
@@ -157,13 +165,15 @@ export class LocalEngine implements Engine {
     }
   }
 
-  async run({ executable }: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>> {
+  async run(program: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>> {
     // Only now does nothing hold the last run's results any more.
     if (this.#ignored > collectAfter) {
       this.#ignored = 0;
       this.#options.collect?.();
     }
-    return this.#run(executable, args);
+    const loop = this.#sessions.get(program.executable)?.program.hostLoop;
+    const step = (values: readonly Tree<Value>[]) => this.#run(program.executable, values);
+    return loop ? runHostLoop(this, step, loop.length, args) : step(args);
   }
 
   async #run(executable: number, args: readonly Tree<Value>[]): Promise<Tree<Value>> {
@@ -188,7 +198,7 @@ export class LocalEngine implements Engine {
     const fetches: Record<string, Ort.Tensor | null> = {};
     for (const name of program.outputs) {
       const pair = program.donated[name];
-      const inPlace = pair?.inPlace && residentOf[pair.input];
+      const inPlace = pair?.inPlace && this.#device.inPlace && residentOf[pair.input];
       fetches[name] = inPlace ? (feeds[pair.input] as Ort.Tensor) : null;
     }
     const results = await session.run(feeds, fetches).catch((cause: Error) => {
@@ -198,63 +208,61 @@ export class LocalEngine implements Engine {
     for (const name of program.outputs) {
       const pair = program.donated[name];
       const resident = pair && residentOf[pair.input];
-      // The runtime copies every output; of what stays here, the copy (or what it replaces) is garbage.
-      if (resident) this.#ignored += sizeOf(resident.shape) * bytesPerElement(resident.dtype);
-      if (resident && pair.inPlace) out[name] = resident;
-      else {
-        const value = this.#host(results[name] as Ort.Tensor);
-        out[name] = resident ? this.#replace(resident, value) : value;
+      const tensor = results[name] as Ort.Tensor;
+      if (!resident) {
+        out[name] = await this.#device.get(tensor);
+        if (pair) this.#device.release(tensor);
+        continue;
       }
+      out[name] = resident;
+      // The runtime copies every output to the host; of what stays here, the copy or what it replaces is garbage.
+      if (tensor.location === "cpu")
+        this.#ignored += sizeOf(resident.shape) * bytesPerElement(resident.dtype);
+      if (fetches[name]) continue;
+      this.#device.release(feeds[pair.input] as Ort.Tensor);
+      this.#residents.set(resident.resident, tensor);
     }
     return unflatten(out);
   }
 
   #tensor(value: Value): Ort.Tensor {
-    if (!("resident" in value)) return this.#wrap(value);
-    const entry = this.#residents.get(value.resident);
-    if (!entry) throw new AttuneError("run: an array was freed before it was used");
-    return entry.tensor;
-  }
-
-  #wrap({ dtype, shape, data }: HostArray): Ort.Tensor {
-    return new this.#ort.Tensor(dtype as "float32", data as Float32Array, shape);
-  }
-
-  #host(tensor: Ort.Tensor): HostArray {
-    return {
-      dtype: tensor.type as DType,
-      shape: [...tensor.dims],
-      data: tensor.data as Storage,
-    } as HostArray;
-  }
-
-  #replace(resident: Resident, value: HostArray): Resident {
-    this.#residents.set(resident.resident, { tensor: this.#wrap(value), value });
-    return resident;
+    if (!("resident" in value)) return wrap(this.#ort, value);
+    const tensor = this.#residents.get(value.resident);
+    if (!tensor) throw new AttuneError("run: an array was freed before it was used");
+    return tensor;
   }
 
   async put(tree: Tree<HostArray>, { transfer = false } = {}): Promise<Tree<Resident>> {
-    return mapTree(tree, (value) => {
-      if (value.data.length !== sizeOf(value.shape))
-        throw new AttuneError(`put: [${value.shape}] does not hold ${value.data.length} values`);
-      const resident = { resident: this.#next++, dtype: value.dtype, shape: value.shape };
-      return this.#replace(
-        resident,
-        transfer ? value : ({ ...value, data: value.data.slice() } as HostArray),
-      );
-    });
+    const residents: Record<string, Resident> = {};
+    for (const [path, value] of Object.entries(flatten(tree))) {
+      const { dtype, shape, data } = value;
+      if (data.length !== sizeOf(shape))
+        throw new AttuneError(`put: [${shape}] does not hold ${data.length} values`);
+      const own = transfer ? value : ({ ...value, data: data.slice() } as HostArray);
+      const resident = { resident: this.#next++, dtype, shape };
+      this.#residents.set(resident.resident, await this.#device.put(own));
+      residents[path] = resident;
+    }
+    return mapTree(tree, (_, path) => residents[path] as Resident);
   }
 
   async get(tree: Tree<Resident>): Promise<Tree<HostArray>> {
-    return mapTree(tree, ({ resident }) => {
-      const entry = this.#residents.get(resident);
-      if (!entry) throw new AttuneError("get: the array was freed");
-      return { ...entry.value, data: entry.value.data.slice() } as HostArray;
-    });
+    const arrays: Record<string, HostArray> = {};
+    for (const [path, { resident }] of Object.entries(flatten(tree))) {
+      const tensor = this.#residents.get(resident);
+      if (!tensor) throw new AttuneError("get: the array was freed");
+      const value = await this.#device.get(tensor);
+      arrays[path] = { ...value, data: value.data.slice() } as HostArray;
+    }
+    return mapTree(tree, (_, path) => arrays[path] as HostArray);
   }
 
   async free(tree: Tree<Resident>): Promise<void> {
-    for (const { resident } of Object.values(flatten(tree))) this.#residents.delete(resident);
+    for (const { resident } of Object.values(flatten(tree))) {
+      const tensor = this.#residents.get(resident);
+      if (tensor) this.#device.release(tensor);
+      this.#residents.delete(resident);
+    }
   }
 
   async unload({ executable }: Executable): Promise<void> {
@@ -281,8 +289,8 @@ export class LocalEngine implements Engine {
   /** Bytes of the arrays that stay here. */
   get residentBytes(): number {
     let bytes = 0;
-    for (const { value } of this.#residents.values())
-      bytes += value.data.length * bytesPerElement(value.dtype);
+    for (const { dims, type } of this.#residents.values())
+      bytes += sizeOf(dims) * bytesPerElement(type as DType);
     return bytes;
   }
 
@@ -292,13 +300,15 @@ export class LocalEngine implements Engine {
       await session.release();
     }
     this.#sessions.clear();
+    for (const tensor of this.#residents.values()) this.#device.release(tensor);
     this.#residents.clear();
+    await this.#device.dispose();
   }
 }
 
 /** What makes two compiled programs the same: FNV-1a over the model's bytes, their number, and what is donated. */
-function signatureOf({ model: { bytes }, donated }: Program): string {
+function signatureOf({ model: { bytes }, donated, hostLoop }: Program): string {
   let h = 0x811c9dc5;
   for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ (bytes[i] as number), 0x01000193);
-  return `${bytes.length}:${h >>> 0}:${JSON.stringify(donated)}`;
+  return `${bytes.length}:${h >>> 0}:${JSON.stringify([donated, hostLoop])}`;
 }

@@ -150,14 +150,14 @@ class WorkerEngine implements Engine {
   }
 
   async load(program: Program): Promise<Executable> {
-    const { inputs, outputs, donated, model } = program;
+    const { inputs, outputs, donated, hostLoop, model } = program;
     const external = model.external.map(({ path, data }) => ({ path, data: alone(data) }));
     const moved = external.flatMap(({ data }, i) =>
       data === model.external[i]?.data ? [] : [data.buffer as ArrayBuffer],
     );
     const sent = { ...program, model: { ...model, bytes: alone(model.bytes), external } };
     const executable = (await this.#ask("load", [sent], moved)) as number;
-    return { executable, program: { inputs, outputs, donated } };
+    return { executable, program: { inputs, outputs, donated, ...(hostLoop && { hostLoop }) } };
   }
 
   run({ executable }: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>> {

@@ -1,0 +1,44 @@
+/** The WebGPU provider in Node, on the graphics driver in software that Chromium brings along. */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import * as ort from "onnxruntime-node";
+import { describe, expect, it } from "vitest";
+import { LocalEngine } from "../../src/graph/index.ts";
+import { gpt2Files } from "./gpt2-files.fixture.ts";
+import { lossesOfScan, lossesOfSteps } from "./train-step.fixture.ts";
+
+const icd = "vk_swiftshader_icd.json";
+const folders = [process.env.ATTUNE_SWIFTSHADER, "/usr/lib/chromium", "/opt/google/chrome"];
+const driver = folders.find((folder) => folder && existsSync(join(folder, icd)));
+const reason = `no SwiftShader: ${icd} is in none of ${folders.slice(1).join(", ")}, nor in $ATTUNE_SWIFTSHADER`;
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+describe.skipIf(!driver)(
+  driver ? "WebGPU on SwiftShader" : `WebGPU on SwiftShader (skipped: ${reason})`,
+  () => {
+    it("trains a GPT-2 to the losses of the CPU, step by step and in a scan", async () => {
+      const count = 6;
+      const engine = new LocalEngine(ort);
+      const expected = await lossesOfSteps(engine, gpt2Files(), count);
+      expect(await lossesOfScan(engine, gpt2Files(), count)).toEqual(expected);
+      await engine.dispose();
+      const loader = new URL("../../scripts/register-ts.js", import.meta.url).href;
+      const { stdout } = await promisify(execFile)(
+        process.execPath,
+        ["--import", loader, here("./webgpu.child.fixture.ts"), `${count}`],
+        // The Vulkan loader lies beside the driver.
+        { env: { ...process.env, VK_ICD_FILENAMES: join(driver as string, icd), LD_LIBRARY_PATH: driver } },
+      );
+      const losses = JSON.parse(stdout.trim().split("\n").at(-1) as string) as Record<string, number[]>;
+      expect(losses.steps).toHaveLength(count);
+      for (const [k, loss] of expected.entries()) {
+        expect(Math.abs((losses.steps?.[k] as number) - loss)).toBeLessThan(1e-3);
+        expect(Math.abs((losses.scan?.[k] as number) - loss)).toBeLessThan(1e-3);
+      }
+    });
+  },
+);

@@ -6,12 +6,13 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { setExecutor } from "./command.ts";
 import { createContext, type Streams } from "./context.ts";
+import { register as evaluate } from "./eval.ts";
 import { describeFailure, exitCodeOf, exitCodes, InterruptedError } from "./failure.ts";
 import { addGlobalOptions, type GlobalOptions } from "./options.ts";
 import { register as sft } from "./sft.ts";
 
 /** Every command, in the order of the help text. A row registers options and help; the work loads when it runs. */
-export const commands: readonly ((program: Command) => void)[] = [sft];
+export const commands: readonly ((program: Command) => void)[] = [sft, evaluate];
 
 function version(): string {
   const packageJson = new URL("../../package.json", import.meta.url);

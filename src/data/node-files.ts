@@ -66,10 +66,11 @@ export async function* readSftRows(
 }
 
 function bad(source: Source, reason: string, { onBadRow }: ReadOptions): void {
-  if (onBadRow) return onBadRow(source, reason);
-  throw new DataError(
-    `${showSource(source)}: ${reason}; correct the row, or leave such rows out with --on-bad-row skip`,
-  );
+  if (!onBadRow)
+    throw new DataError(
+      `${showSource(source)}: ${reason}; correct the row, or leave such rows out with --on-bad-row skip`,
+    );
+  onBadRow(source, reason);
 }
 
 /** The text of a file in pieces of whole characters, without a byte-order mark. */

@@ -31,8 +31,8 @@ const shapes = {
   polynomial: (x, _, { minRatio = 1e-7, power = 1 }) =>
     x > 1 ? minRatio : (1 - minRatio) * (1 - x) ** power + minRatio,
   inverse_sqrt: (_, steps, { warmupSteps }) => {
-    const scale = warmupSteps || 10_000;
-    return 1 / Math.sqrt((steps + (warmupSteps ?? 0) + scale - (warmupSteps ?? 0)) / scale);
+    const timescale = warmupSteps || 10_000;
+    return 1 / Math.sqrt((steps + timescale) / timescale);
   },
 } satisfies Record<string, Shape>;
 

@@ -17,10 +17,10 @@ import {
   type Tensor,
   type Tree,
 } from "../graph/index.ts";
+import { createEngine } from "../graph/node.ts";
 import { loadModel, type Model, withParameters } from "../models/load.ts";
 import { parameterSpecs, tokenSpec } from "../models/model.ts";
 import { adam, adamw, type Optimizer, schedule, sgd } from "../optim/index.ts";
-import { openEngine } from "./engine.ts";
 import { TrainError } from "./errors.ts";
 import { type FitState, fit, type StepBatch, type StepReport } from "./fit.ts";
 import { labelSums, languageModelLoss } from "./language-model.ts";
@@ -94,7 +94,7 @@ export async function sft(
   const run = o.outputDir === undefined ? undefined : await openRun<FitState>(o.outputDir, o);
   const from = await run?.resume(plan.fingerprint);
   onStart?.({ train, ...(held && { eval: held }), totalSteps, step: from?.state.step ?? 0 });
-  const engine = o.engine ?? (await openEngine(o.threads === undefined ? {} : { threads: o.threads }));
+  const engine = o.engine ?? (await createEngine(o.threads === undefined ? {} : { threads: o.threads }));
   let bestInMemory: Record<string, HostArray> | undefined;
   try {
     const result = await fit({

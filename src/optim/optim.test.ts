@@ -1,0 +1,145 @@
+import { readFileSync } from "node:fs";
+import * as ort from "onnxruntime-node";
+import { describe, expect, it } from "vitest";
+import {
+  compile,
+  type Dim,
+  type HostArray,
+  hostArray,
+  LocalEngine,
+  mapTree,
+  type Tree,
+  type Value,
+  zerosArray,
+} from "../graph/index.ts";
+import { readSafetensors } from "../models/safetensors.ts";
+import {
+  type AdamOptions,
+  adam,
+  adamw,
+  clipByGlobalNorm,
+  matricesOnly,
+  type Optimizer,
+  type ScheduleName,
+  type SgdOptions,
+  schedule,
+  sgd,
+} from "./index.ts";
+
+const golden = new URL("../../test/parity/golden/optim/", import.meta.url);
+const cases = JSON.parse(readFileSync(new URL("cases.json", golden), "utf8"));
+const { tensors } = readSafetensors(readFileSync(new URL("optimizers.safetensors", golden)));
+const engine = new LocalEngine(ort, { threads: 1 });
+
+const specs = {
+  w: { dtype: "float32" as const, shape: [4, 3] as Dim[] },
+  b: { dtype: "float32" as const, shape: [3] as Dim[] },
+};
+const names = ["w", "b"] as const;
+
+/** Entry `step` of a stacked array. */
+function at(name: string, step: number): HostArray {
+  const { shape, data } = tensors[name] as HostArray<"float32">;
+  const size = shape.slice(1).reduce((a, b) => a * b, 1);
+  return hostArray("float32", shape.slice(1), data.slice(step * size, (step + 1) * size));
+}
+const tree = (prefix: string, step?: number): Tree<HostArray> =>
+  Object.fromEntries(
+    names.map((n) => [
+      n,
+      step === undefined ? (tensors[`${prefix}.${n}`] as HostArray) : at(`${prefix}.${n}`, step),
+    ]),
+  );
+
+async function trainer(optimizer: Optimizer) {
+  const rate = { learning_rate: { dtype: "float32" as const, shape: [] as Dim[] } };
+  const program = compile(
+    (params, state, grads, { learning_rate }) => ({
+      ...optimizer.update(grads, state, params, { learningRate: learning_rate as never }),
+    }),
+    [specs, optimizer.init(specs), specs, rate] as const,
+  );
+  return engine.load(program);
+}
+
+const build: Record<string, (c: Record<string, never>) => Optimizer> = {
+  AdamW: ({ betas, eps, weight_decay: weightDecay }: AdamOptions & { weight_decay?: number }) =>
+    adamw({ betas, eps, weightDecay } as AdamOptions),
+  Adam: ({ betas, eps, weight_decay: weightDecay }: AdamOptions & { weight_decay?: number }) =>
+    adam({ betas, eps, weightDecay } as AdamOptions),
+  SGD: ({
+    momentum = 0,
+    nesterov = false,
+    weight_decay: weightDecay = 0,
+  }: SgdOptions & { weight_decay?: number }) => sgd({ momentum, nesterov, weightDecay }),
+};
+
+describe("optimisers follow torch for 20 steps, over gradients of five orders of magnitude and exact zeros", () => {
+  for (const [name, settings] of Object.entries<Record<string, never>>(cases.optimizers))
+    it(name, async () => {
+      const optimizer = (build[settings.kind as unknown as string] as (typeof build)[string])(settings);
+      const executable = await trainer(optimizer);
+      const rate = { learning_rate: hostArray("float32", [], [settings.lr as unknown as number]) };
+      let params: Tree<Value> = tree("start");
+      let state: Tree<Value> = mapTree(optimizer.init(specs), ({ dtype, shape }) =>
+        zerosArray(dtype, shape as number[]),
+      );
+      for (let step = 0; step < cases.steps; step++) {
+        const out = await engine.run(executable, [params, state, tree("grads", step), rate]);
+        params = out.params as Tree<Value>;
+        state = (out.state ?? {}) as Tree<Value>;
+        for (const n of names) {
+          const got = (params[n] as HostArray).data as Float32Array;
+          const wanted = at(`${name}.${n}`, step).data as Float32Array;
+          for (const [i, x] of got.entries())
+            expect(Math.abs(x - (wanted[i] as number))).toBeLessThan(2e-6 * Math.max(1, Math.abs(x)));
+        }
+      }
+    });
+});
+
+it("clipping is that of torch, on both sides of the limit", async () => {
+  const executable = await engine.load(
+    compile((grads) => ({ ...clipByGlobalNorm(grads, cases.clip.max_norm) }), [specs] as const),
+  );
+  for (let step = 0; step < cases.steps; step++) {
+    const scaled = mapTree(tree("grads", step), ({ shape, data }) =>
+      hostArray(
+        "float32",
+        shape,
+        (data as Float32Array).map((x) => x * cases.clip.gradient_scale),
+      ),
+    );
+    const out = await engine.run(executable, [scaled]);
+    expect((out.norm as HostArray).data[0]).toBeCloseTo(at("clip.norm", step).data[0] as number, 4);
+    for (const n of names) {
+      const got = (out.gradients as Tree<HostArray>)[n] as HostArray;
+      const wanted = at(`clip.${n}`, step).data;
+      for (const [i, x] of (got.data as Float32Array).entries())
+        expect(x).toBeCloseTo(wanted[i] as number, 6);
+    }
+  }
+});
+
+describe("schedules give the rates of transformers, also after their end", () => {
+  const { lr, num_warmup_steps: warmupSteps, num_training_steps: totalSteps, ...rows } = cases.schedules;
+  for (const [name, row] of Object.entries<Record<string, never>>(rows))
+    it(name, () => {
+      const { rates, num_cycles, min_lr_rate, lr_end, power } = row as unknown as Record<string, number> & {
+        rates: number[];
+      };
+      const rate = schedule(name as ScheduleName, lr, {
+        totalSteps,
+        warmupSteps,
+        ...(num_cycles !== undefined && { numCycles: num_cycles }),
+        ...(min_lr_rate !== undefined && { minRatio: min_lr_rate }),
+        ...(lr_end !== undefined && { minRatio: lr_end / lr }),
+        ...(power !== undefined && { power }),
+      });
+      for (const [step, wanted] of rates.entries()) expect(rate(step)).toBeCloseTo(wanted, 12);
+    });
+});
+
+it("the mask of weight decay leaves biases and norms alone", () => {
+  expect([matricesOnly("w", [4, 3]), matricesOnly("b", [3])]).toEqual([true, false]);
+});

@@ -1,0 +1,36 @@
+/** A tiny model with a tokenizer, and a little text, for tests of training. */
+
+import { trainBpe } from "../models/bpe-trainer.ts";
+import { configOf } from "../models/config.ts";
+import { createModel, type Model } from "../models/load.ts";
+import { createTokenizer } from "../models/tokenizer.ts";
+
+const animals = ["cat", "dog", "hen", "fox"];
+const places = ["barn", "garden", "house"];
+
+/** Short sentences of different lengths. */
+export const sentences: string[] = animals.flatMap((animal) =>
+  places.flatMap((place) => [
+    `The ${animal} sleeps in the ${place}.`,
+    `A ${animal} runs from the ${place} to the old mill, and then it runs back to the ${place}.`,
+  ]),
+);
+
+export const rows = sentences.map((text) => ({ text }));
+
+/** Learns within some twenty steps what the sentences are. */
+export function tinyModel(seed = 0): Model {
+  const { tokenizer: definition, config, vocabSize } = trainBpe(sentences, { vocabSize: 300 });
+  const tokenizer = createTokenizer({ tokenizer: definition, config });
+  const shape = configOf("llama", {
+    vocabSize,
+    hiddenSize: 32,
+    numLayers: 2,
+    numHeads: 2,
+    intermediateSize: 64,
+    maxPositions: 64,
+    tieEmbeddings: true,
+    eosTokenId: tokenizer.eosId as number,
+  });
+  return createModel(shape, seed, tokenizer, "tiny");
+}

@@ -16,9 +16,9 @@ import {
 import { randomBits } from "../src/graph/random.ts";
 import { configOf } from "../src/models/config.ts";
 import { initialParameters, parameterSpecs, tokenSpec } from "../src/models/model.ts";
-import { adamw } from "../src/optim/index.ts";
+import { adamw, packing } from "../src/optim/index.ts";
 import { languageModelLoss } from "../src/train/language-model.ts";
-import { compileTrainStep } from "../src/train/step.ts";
+import { compileTrainStep, packedLoss } from "../src/train/step.ts";
 import { closeGenerator, type GenerateRequest, generate } from "./attune-generate.ts";
 import type { ModelSize } from "./cases.ts";
 import { matmulPeak } from "./peak.ts";
@@ -61,18 +61,19 @@ async function training({ model, tokens, batch }: TrainRequest): Promise<Trainin
   if (kept?.key === key) return kept;
   await kept?.engine.dispose();
   const config = configFor(model);
-  const specs = parameterSpecs(config);
   const optimizer = adamw();
+  const packed = packing(parameterSpecs(config), optimizer.groupOf);
+  const { specs } = packed;
   const engine = new LocalEngine(ort, {
     threads,
     ...(process.env.PROFILE && { profile: process.env.PROFILE }),
   });
-  const program = compileTrainStep(languageModelLoss(config), { optimizer, maxGradNorm: 1 }, specs, {
+  const program = compileTrainStep(packedLoss(languageModelLoss(config), packed), { optimizer, maxGradNorm: 1 }, specs, {
     input_ids: tokenSpec(),
     labels: tokenSpec(),
   });
   const step = await engine.load(program);
-  const params: Tree<Resident> = await engine.put(unflatten(initialParameters(config, 0)));
+  const params: Tree<Resident> = await engine.put(packed.packArrays(unflatten(initialParameters(config, 0))));
   const zeros = mapTree(optimizer.init(specs), ({ dtype, shape }) => zerosArray(dtype, shape as number[]));
   const state: Tree<Resident> = await engine.put(zeros);
   const ids = BigInt64Array.from({ length: batch * tokens }, (_, i) =>

@@ -1,58 +1,111 @@
 /**
- * Joins small parameters into vectors, so that an optimiser handles a model's many biases and norms in a few
- * long operations instead of a dozen tiny ones for each.
+ * Joins small parameters into vectors. A transformer has a dozen biases and norms a layer; as one vector they cost an
+ * optimiser a few operations instead of a dozen for each, and a run of the graph a few arguments instead of hundreds.
+ *
+ * Packing is a change of variables: the loss unpacks its parameters, and the gradient arrives packed.
  */
-import { AttuneError, concat, flatten, reshape, split, type Tensor, type Tree, unflatten } from "../graph/index.ts";
+import {
+  AttuneError,
+  flatten,
+  type HostArray,
+  hostArray,
+  reshape,
+  type Shape,
+  split,
+  type Tensor,
+  type TensorSpec,
+  type Tree,
+  unflatten,
+} from "../graph/index.ts";
 
 /** Vectors of at most this many elements are joined. */
 const small = 16_384;
 
-interface Group {
-  readonly name: string;
-  readonly members: readonly { path: string; size: number }[];
-}
-
 export interface Packing {
-  /** Replaces the members of each group by one vector; the other leaves stay. */
-  pack(tree: Tree<Tensor>): Tree<Tensor>;
-  /** The inverse of `pack`. */
-  unpack(tree: Tree<Tensor>): Tree<Tensor>;
+  /** The packed tree's specifications. A group stands under the path of its first member. */
+  readonly specs: Tree<TensorSpec>;
+  /** The parameters of a packed tree, inside a graph. */
+  unpack(packed: Tree<Tensor>): Tree<Tensor>;
+  packArrays(tree: Tree<HostArray>): Tree<HostArray>;
+  unpackArrays(packed: Tree<HostArray>): Tree<HostArray>;
 }
 
-/** Plans groups for parameters; leaves with different `groupOf` are never joined. */
-export function packing(params: Tree<Tensor>, groupOf: (path: string, shape: Tensor["shape"]) => string): Packing {
-  const groups = new Map<string, { path: string; size: number }[]>();
-  const order = Object.entries(flatten(params)).map(([path, { shape }]) => {
+interface Member {
+  readonly path: string;
+  readonly size: number;
+}
+
+/**
+ * Plans the groups of float32 vectors; those with different `groupOf` are kept apart, because an optimiser treats
+ * them differently.
+ */
+export function packing(
+  params: Tree<TensorSpec>,
+  groupOf: (path: string, shape: Shape) => string = () => "all",
+): Packing {
+  const flat = flatten(params);
+  const byKey = new Map<string, Member[]>();
+  for (const [path, { shape, dtype }] of Object.entries(flat)) {
     const [size] = shape;
-    if (shape.length === 1 && typeof size === "number" && size <= small) {
-      const key = `packed ${groupOf(path, shape)}`;
-      groups.set(key, [...(groups.get(key) ?? []), { path, size }]);
-    }
-    return path;
-  });
-  const planned: Group[] = [...groups].map(([name, members]) => ({ name, members }));
-  const packed = new Set(planned.flatMap(({ members }) => members.map(({ path }) => path)));
-  const leaf = (flat: Record<string, Tensor>, path: string): Tensor => {
-    const found = flat[path];
+    if (shape.length !== 1 || typeof size !== "number" || size > small || dtype !== "float32") continue;
+    const key = groupOf(path, shape);
+    byKey.set(key, [...(byKey.get(key) ?? []), { path, size }]);
+  }
+  const groups = new Map([...byKey.values()].map((members) => [members[0]?.path as string, members]));
+  const inner = new Set([...groups.values()].flatMap((members) => members.slice(1).map(({ path }) => path)));
+  const sizeOf = (members: readonly Member[]) => members.reduce((n, { size }) => n + size, 0);
+  const leaf = <L>(tree: Record<string, L>, path: string): L => {
+    const found = tree[path];
     if (!found) throw new AttuneError(`packing: the tree has no ${path}`);
     return found;
   };
+  const specs = Object.entries(flat).flatMap(([path, spec]): [string, TensorSpec][] => {
+    const members = groups.get(path);
+    if (members) return [[path, { dtype: spec.dtype, shape: [sizeOf(members)] }]];
+    return inner.has(path) ? [] : [[path, spec]];
+  });
+  /** Takes a packed tree apart; `cut` divides one group's vector. */
+  const apart = <L>(packed: Tree<L>, cut: (vector: L, members: readonly Member[]) => L[]): Tree<L> => {
+    const given = flatten(packed);
+    const parts: Record<string, L> = {};
+    for (const [path, members] of groups)
+      for (const [i, piece] of cut(leaf(given, path), members).entries())
+        parts[(members[i] as Member).path] = piece;
+    return unflatten(Object.fromEntries(Object.keys(flat).map((p) => [p, parts[p] ?? leaf(given, p)])));
+  };
   return {
-    pack(tree) {
-      const flat = flatten(tree);
-      const out: Record<string, Tensor> = {};
-      for (const path of order) if (!packed.has(path)) out[path] = leaf(flat, path);
-      for (const { name, members } of planned) out[name] = concat(members.map(({ path }) => leaf(flat, path)), 0);
-      return unflatten(out);
+    specs: unflatten(Object.fromEntries(specs)),
+    unpack: (packed) =>
+      apart(packed, (vector, members) =>
+        split(
+          vector,
+          members.map(({ size }) => size),
+          0,
+        ).map((piece, i) => reshape(piece, [(members[i] as Member).size])),
+      ),
+    packArrays(tree) {
+      const given = flatten(tree);
+      const joined = specs.map(([path]) => {
+        const members = groups.get(path);
+        if (!members) return [path, leaf(given, path)];
+        const data = new Float32Array(sizeOf(members));
+        let at = 0;
+        for (const member of members) {
+          data.set(leaf(given, member.path).data as Float32Array, at);
+          at += member.size;
+        }
+        return [path, hostArray("float32", [data.length], data)];
+      });
+      return unflatten(Object.fromEntries(joined));
     },
-    unpack(tree) {
-      const flat = flatten(tree);
-      const out: Record<string, Tensor> = {};
-      for (const { name, members } of planned) {
-        const parts = split(leaf(flat, name), members.map(({ size }) => size), 0);
-        for (const [i, { path, size }] of members.entries()) out[path] = reshape(parts[i] as Tensor, [size]);
-      }
-      return unflatten(Object.fromEntries(order.map((path) => [path, out[path] ?? leaf(flat, path)])));
-    },
+    unpackArrays: (packed) =>
+      apart(packed, (vector, members) => {
+        let at = 0;
+        return members.map(({ size }) => {
+          const piece = (vector.data as Float32Array).slice(at, at + size);
+          at += size;
+          return hostArray("float32", [size], piece);
+        });
+      }),
   };
 }

@@ -8,11 +8,10 @@ import {
   type TensorSpec,
   type Tree,
   compile,
-  isTensor,
   type CompileOptions,
   valueAndGrad,
 } from "../graph/index.ts";
-import { clipFactor, globalNorm, type Optimizer, packing } from "../optim/index.ts";
+import { clipFactor, globalNorm, type Optimizer, type Packing } from "../optim/index.ts";
 
 /** Computes a scalar loss, and figures to report beside it, from parameters and one batch. */
 export type Loss = (params: Tree<Tensor>, batch: Tree<Tensor>) => { loss: Tensor; metrics?: Tree<Tensor> };
@@ -27,33 +26,27 @@ export interface StepOptions {
 export function trainStep(loss: Loss, { optimizer, maxGradNorm }: StepOptions) {
   return (params: Tree<Tensor>, state: Tree<Tensor>, batch: Tree<Tensor>, rate: Tree<Tensor>): Tree<Tensor> => {
     let metrics: Tree<Tensor> = {};
-    const [value, raw] = valueAndGrad((p: Tree<Tensor>) => {
+    const [value, gradients] = valueAndGrad((p: Tree<Tensor>) => {
       const result = loss(p, batch);
       metrics = result.metrics ?? {};
       return result.loss;
     })(params);
-    const { pack, unpack } = packing(params, optimizer.groupOf ?? (() => "all"));
-    const gradients = pack(raw);
     const norm = globalNorm(gradients);
     // Every update waits for the norm, hence for every gradient, so parameters can be overwritten in place.
     const gradientScale = clipFactor(norm, maxGradNorm ?? Number.MAX_VALUE);
-    const next = optimizer.update(gradients, packState(state, pack), pack(params), {
-      learningRate: rate.learning_rate as Tensor,
-      gradientScale,
-    });
+    const learningRate = rate.learning_rate as Tensor;
     return {
-      params: unpack(next.params),
-      state: packState(next.state, unpack),
+      ...optimizer.update(gradients, state, params, { learningRate, gradientScale }),
       metrics: { ...metrics, loss: value, grad_norm: norm },
     };
   };
 }
 
-/** Packs or unpacks the branches of an optimiser's state that are shaped like the parameters. */
-const packState = (state: Tree<Tensor>, change: (tree: Tree<Tensor>) => Tree<Tensor>): Tree<Tensor> =>
-  Object.fromEntries(
-    Object.entries(state).map(([name, value]) => [name, isTensor(value) ? value : change(value as Tree<Tensor>)]),
-  );
+/** The same loss over packed parameters. */
+export const packedLoss =
+  (loss: Loss, { unpack }: Packing): Loss =>
+  (packed, batch) =>
+    loss(unpack(packed), batch);
 
 /** Compiles a train step; parameters and state are donated, so they stay with the engine. */
 export function compileTrainStep(

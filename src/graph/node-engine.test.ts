@@ -156,6 +156,17 @@ describe("a provider that is missing", () => {
     },
   );
 
+  it("webgpu names the driver in one line where there is none", async () => {
+    const error = await createEngine({ provider: "webgpu", worker: true }).then(
+      async (engine) => void (await engine.dispose()),
+      (e: Error) => e,
+    );
+    if (!error) return; // there is one here
+    expect(error).toBeInstanceOf(RuntimeError);
+    expect(error.message).toMatch(/driver/);
+    expect(error.message).not.toContain("\n");
+  });
+
   it("wasm points to cpu", async () => {
     await expect(createEngine({ provider: "wasm", worker: false })).rejects.toThrow("use cpu");
   });

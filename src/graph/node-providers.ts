@@ -74,11 +74,8 @@ async function probe(engine: LocalEngine, provider: Provider): Promise<void> {
     await engine.run(executable, [{ x: { ...x, data: new Float32Array(1) } }]);
     await engine.unload(executable);
   } catch (cause) {
-    throw new RuntimeError(
-      `The ${provider} provider ${drivers[provider]}. ONNX Runtime said: ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    );
+    // The runtime's own text is long; what it found is its last part, and the rest stays in the cause.
+    const found = (cause as Error).message.trim().split(/\n|: /).at(-1);
+    throw new RuntimeError(`The ${provider} provider ${drivers[provider]}. (${found})`, { cause });
   }
 }

@@ -2,7 +2,12 @@
 export * from "./array.ts";
 export { checkpoint } from "./checkpoint.ts";
 export { type CompileOptions, compile, type Program, type Provider } from "./compile.ts";
-export { type CompiledScanBody, compileScan, type ScanSpecs } from "./compile-scan.ts";
+export {
+  type CompiledScanBody,
+  type CompileScanOptions,
+  compileScan,
+  type ScanSpecs,
+} from "./compile-scan.ts";
 export type { Dim, Shape } from "./dims.ts";
 export {
   type Engine,

@@ -1,0 +1,70 @@
+/** The same AdamW steps in Chromium as in Node. */
+import * as ort from "onnxruntime-node";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LocalEngine } from "../../src/graph/index.ts";
+import { chromiumPath, launch, whyNoChromium } from "./chromium.fixture.ts";
+import { gpt2Files } from "./gpt2-files.fixture.ts";
+import type { PageReply, PageRequest } from "./page.fixture.ts";
+import { servePage } from "./serve.fixture.ts";
+import { lossesOfSteps } from "./train-step.fixture.ts";
+
+const title = "a train step in Chromium";
+
+describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: ${whyNoChromium})`, () => {
+  const count = 20;
+  let browser: Browser;
+  let expected: number[];
+
+  beforeAll(async () => {
+    browser = await launch();
+    const engine = new LocalEngine(ort);
+    expected = await lossesOfSteps(engine, gpt2Files(), count);
+    await engine.dispose();
+  });
+  afterAll(() => browser?.close());
+
+  /** Runs the page's own `train`, and fails with what the page said where it throws. */
+  async function trainInPage(request: PageRequest, isolated: boolean, entry = "train"): Promise<PageReply> {
+    const served = await servePage("./page.fixture.ts", { isolated });
+    const page = await browser.newPage();
+    const said: string[] = [];
+    page.on("console", (message) => said.push(message.text()));
+    page.on("pageerror", (error) => said.push(String(error)));
+    try {
+      await page.goto(served.url);
+      await page.waitForFunction("typeof train === 'function'", undefined, { timeout: 20_000 });
+      return await page.evaluate<PageReply>(`${entry}(${JSON.stringify(request)})`);
+    } catch (cause) {
+      throw new Error(`the page failed: ${(cause as Error).message}\n${said.join("\n")}`, { cause });
+    } finally {
+      await page.close();
+      await served.close();
+    }
+  }
+
+  const cases: readonly [string, PageRequest, boolean][] = [
+    ["with two threads in an isolated page", { provider: "wasm", threads: 2, steps: count }, true],
+    ["with one thread in any page", { provider: "wasm", threads: 1, steps: count }, false],
+    ["in a worker with two threads", { provider: "wasm", threads: 2, steps: count }, true],
+  ];
+  for (const [how, request, isolated] of cases)
+    it(`gives the losses of Node to 1e-4, ${how}, step by step and in a scan`, async () => {
+      const reply = await trainInPage(request, isolated, how.includes("worker") ? "trainInWorker" : "train");
+      expect(reply.isolated).toBe(isolated);
+      expect(reply.steps).toHaveLength(count);
+      for (const [k, loss] of expected.entries()) {
+        expect(Math.abs((reply.steps[k] as number) - loss)).toBeLessThan(1e-4);
+        expect(Math.abs((reply.scan[k] as number) - loss)).toBeLessThan(1e-4);
+      }
+    });
+
+  it("says in one line what threads and WebGPU need where a page does not have it", async () => {
+    await expect(trainInPage({ provider: "wasm", threads: 2, steps: 1 }, false)).rejects.toThrow(
+      /Cross-Origin-Opener-Policy/,
+    );
+    await expect(trainInPage({ provider: "webgpu", threads: 1, steps: 1 }, true)).rejects.toThrow(
+      /webgpu provider (needs|finds)/,
+    );
+  });
+});

@@ -210,3 +210,20 @@ describe("the worker's life", () => {
     });
   });
 });
+
+describe("memory", () => {
+  it.each(["worker", "thread"])("does not grow over steps that write their state in place (%s)", (mode) => {
+    const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+    const child = spawnSync(
+      process.execPath,
+      ["--import", at("../../scripts/register-ts.js"), at("./node-memory.fixture.ts"), mode],
+      { encoding: "utf8" },
+    );
+    expect(child.stderr).toBe("");
+    const { inPlace, stateMB, early, late } = JSON.parse(child.stdout);
+    expect(inPlace).toBe(true);
+    // 14 steps copy 14 times the state; what piles up until a collection is less than 4 times.
+    expect(late - early, `${early} MB, then ${late} MB`).toBeLessThan(1.5 * stateMB);
+    expect(late).toBeLessThan(200 + 5 * stateMB);
+  });
+});

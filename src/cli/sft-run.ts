@@ -3,6 +3,7 @@ import { preflight } from "../data/preflight.ts";
 import { loadModel } from "../models/load.ts";
 import { sft } from "../train/sft.ts";
 import type { SftOptions } from "../train/sft-options.ts";
+import { chatTemplateFrom } from "./chat-template.ts";
 import type { Implementation } from "./command.ts";
 import { showPreflight } from "./preflight.ts";
 
@@ -15,11 +16,18 @@ interface Options extends Omit<SftOptions, "model" | "data" | "evalData" | "outp
 
 export const runSft: Implementation<Options> = async (context, { model: name, output, ...options }) => {
   const { signal, threads } = context;
+  const chatTemplate = options.chatTemplate && (await chatTemplateFrom(options.chatTemplate));
   const model = await loadModel(name, { signal });
   let progress: ReturnType<typeof context.progress> | undefined;
   const started = performance.now();
   const result = await sft(
-    { ...options, model, outputDir: output, ...(threads !== undefined && { threads }) },
+    {
+      ...options,
+      ...(chatTemplate && { chatTemplate }),
+      model,
+      outputDir: output,
+      ...(threads !== undefined && { threads }),
+    },
     {
       signal,
       onStart: ({ train, eval: held, totalSteps, step }) => {

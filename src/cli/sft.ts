@@ -41,6 +41,10 @@ export function register(program: Command): void {
     .option("--packing", "several rows share one, without seeing each other")
     .option("--no-completion-only-loss", "the prompt counts in the loss too")
     .option("--assistant-only-loss", "in conversations only what the assistant says counts")
+    .option(
+      "--chat-template <name>",
+      "for conversations: chatml, human-assistant, plain, or a file (default: the model's)",
+    )
     .option("--learning-rate <x>", "peak learning rate", positiveNumber, d.learningRate)
     .addOption(
       new Option("--lr-scheduler-type <name>", "its course")

@@ -4,6 +4,8 @@
  * The end-of-text token is appended and is a label, so that a model learns to stop. In prompt-completion rows only
  * the completion counts; in conversations everything, or the assistant's words alone.
  */
+import { AttuneError } from "../graph/errors.ts";
+import { assistantMask, encodeChat } from "../models/chat-tokens.ts";
 import type { Tokenizer } from "../models/tokenizer.ts";
 import { DataError } from "./errors.ts";
 import type { Example } from "./example.ts";
@@ -16,12 +18,6 @@ import { type Message, type SftRow, type Sourced, showSource } from "./rows.ts";
 export const truncations = ["keep_start", "keep_end", "split", "drop", "error"] as const;
 export type Truncation = (typeof truncations)[number];
 
-/** Ids of a conversation, and which of them the assistant said. */
-export type EncodeChat = (
-  messages: readonly Message[],
-  options: { assistantFrom: number },
-) => { ids: number[]; assistant: Uint8Array };
-
 export interface TokenizeOptions {
   /** Tokens of a row, at most. */
   readonly maxLength: number;
@@ -33,8 +29,8 @@ export interface TokenizeOptions {
   readonly assistantOnlyLoss?: boolean;
   /** Id of the end-of-text token. Default: the tokenizer's. */
   readonly eosId?: number;
-  /** Renders and encodes messages; rows with messages need it. */
-  readonly encodeChat?: EncodeChat;
+  /** Chat template for rows of messages: Jinja source, or the name of one of Attune's. Default: the tokenizer's. */
+  readonly chatTemplate?: string;
   /** Told rows that are left out; without it such a row is an error. */
   readonly onBadRow?: (row: Sourced<SftRow>, reason: string) => void;
 }
@@ -56,7 +52,13 @@ export function tokenizeRow(row: Sourced<SftRow>, tokenizer: Tokenizer, options:
     onBadRow(row, reason);
     return [];
   };
-  const tokens = encoders[row.kind](row as never, tokenizer, options);
+  let tokens: Tokens;
+  try {
+    tokens = encoders[row.kind](row as never, tokenizer, options);
+  } catch (error) {
+    if (error instanceof AttuneError) return refuse(error.message);
+    throw error;
+  }
   tokens.counts[0] = 0;
   const { length } = tokens.ids;
   if (length > maxLength && truncation === "error")
@@ -125,22 +127,37 @@ const encoders: { [K in SftRow["kind"]]: Encoder<K> } = {
     chat([...prompt, ...completion], prompt.length, options.completionOnlyLoss ?? true, tokenizer, options),
 };
 
+/** A conversation; with `assistantOnly` the assistant's turns count that come after the first `prompt` messages. */
 function chat(
   messages: readonly Message[],
-  assistantFrom: number,
+  prompt: number,
   assistantOnly: boolean,
   tokenizer: Tokenizer,
   options: TokenizeOptions,
 ): Tokens {
-  if (!options.encodeChat)
-    throw new DataError(
-      "rows with messages need a chat template, and the model has none; name one with --chat-template",
-    );
-  const { ids: rendered, assistant } = options.encodeChat(messages, { assistantFrom });
-  const ids = withEos(rendered, tokenizer, options);
+  const template = options.chatTemplate === undefined ? {} : { template: options.chatTemplate };
+  if (!assistantOnly) {
+    const ids = withEndOfTurn(encodeChat(tokenizer, messages, template).ids, tokenizer, options);
+    return { ids, counts: new Uint8Array(ids.length).fill(1) };
+  }
+  const { ids: rendered, mask } = assistantMask(tokenizer, messages, template);
+  const ids = withEndOfTurn(rendered, tokenizer, options);
   const counts = new Uint8Array(ids.length).fill(1);
-  if (assistantOnly) counts.set(assistant);
+  counts.set(mask);
+  if (prompt > 0) {
+    const before = encodeChat(tokenizer, messages.slice(0, prompt), {
+      ...template,
+      addGenerationPrompt: true,
+    });
+    counts.fill(0, 0, before.ids.length);
+  }
   return { ids, counts };
+}
+
+/** A template writes its own end of turn; where it writes none, the end of text follows. */
+function withEndOfTurn(ids: number[], tokenizer: Tokenizer, options: { eosId?: number }): number[] {
+  const ends = new Set([endOf(tokenizer, options), ...tokenizer.specialIds]);
+  return ids.slice(-2).some((id) => ends.has(id)) ? ids : withEos(ids, tokenizer, options);
 }
 
 /**

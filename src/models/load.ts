@@ -9,7 +9,8 @@
 import type { HostArray } from "../graph/array.ts";
 import type { NewToken } from "./added-tokens.ts";
 import { checkTensors, readCheckpoint, type WriteOptions, writeCheckpoint } from "./checkpoint.ts";
-import { type ModelConfig, parseConfig } from "./config.ts";
+import type { ModelConfig } from "./config.ts";
+import { defaultTemplates, isDefaultTemplateName, withDefaultTemplate } from "./default-templates.ts";
 import { CheckpointError } from "./errors.ts";
 import { families } from "./families/index.ts";
 import { folderOfModel } from "./folder.ts";
@@ -130,17 +131,21 @@ function checkVocabulary({ vocabSize }: Tokenizer, config: ModelConfig, name: st
 }
 
 /**
- * The model with new tokens in its tokenizer. Embeddings grow when the new ids do not fit; new rows are the mean of
- * the old ones, so that at first a new token is as likely as an average one.
+ * The model with new tokens in its tokenizer; see `withTokenizer`.
  *
  * @throws CheckpointError when the model has no tokenizer
  */
-export function addTokens(model: Model, tokens: readonly NewToken[]): Model {
-  const { config, tokenizer, name } = model;
-  if (!tokenizer) throw new CheckpointError(`${name}: adding tokens needs a tokenizer, the folder has none`);
-  const { tokenizer: grown } = tokenizer.addTokens(tokens);
-  if (grown.vocabSize <= config.vocabSize) return modelOf({ ...model, tokenizer: grown }, name);
-  const vocabSize = grown.vocabSize;
+export const addTokens = (model: Model, tokens: readonly NewToken[]): Model =>
+  withTokenizer(model, tokenizerOf(model).addTokens(tokens).tokenizer);
+
+/**
+ * The model with another tokenizer, whose ids continue those of the old one. Embeddings grow when the new ids do not
+ * fit; new rows are the mean of the old ones, so that at first a new token is as likely as an average one.
+ */
+export function withTokenizer(model: Model, tokenizer: Tokenizer): Model {
+  const { config, name } = model;
+  const { vocabSize } = tokenizer;
+  if (vocabSize <= config.vocabSize) return modelOf({ ...model, tokenizer }, name);
   const { embedding, head } = families[config.family];
   const parameters = Object.fromEntries(
     Object.entries(model.parameters).map(([key, array]) => [
@@ -148,11 +153,35 @@ export function addTokens(model: Model, tokens: readonly NewToken[]): Model {
       key === embedding || key === head ? withRows(array, vocabSize) : array,
     ]),
   );
-  const larger = parseConfig({ ...config.raw, vocab_size: vocabSize }, name);
+  const raw = { ...config.raw, vocab_size: vocabSize };
+  return modelOf({ ...model, config: { ...config, vocabSize, raw }, parameters, tokenizer }, name);
+}
+
+/**
+ * The model with a chat template: one of Attune's by name (with the tokens that it needs, and its end of turn among
+ * the ids that end generation), or Jinja source.
+ *
+ * @throws CheckpointError when the model has no tokenizer
+ */
+export function withChatTemplate(model: Model, template: string): Model {
+  if (!isDefaultTemplateName(template)) return modelOf({ ...model, chatTemplate: template }, model.name);
+  const { tokenizer } = withDefaultTemplate(tokenizerOf(model), template);
+  const grown = withTokenizer(model, tokenizer);
+  const ends = [...new Set([tokenizer.eosId, ...model.config.eosTokenIds])].filter((id) => id !== undefined);
   return modelOf(
-    { ...model, config: { ...config, vocabSize, raw: larger.raw }, parameters, tokenizer: grown },
-    name,
+    {
+      ...grown,
+      config: { ...grown.config, eosTokenIds: ends },
+      chatTemplate: defaultTemplates[template].template,
+      generationConfig: { ...model.generationConfig, eos_token_id: ends.length === 1 ? ends[0] : ends },
+    },
+    model.name,
   );
+}
+
+function tokenizerOf({ tokenizer, name }: Model): Tokenizer {
+  if (!tokenizer) throw new CheckpointError(`${name}: a tokenizer is required, the model has none`);
+  return tokenizer;
 }
 
 /** [V, C] with rows added up to `rows`, each the mean of those that were there. */

@@ -11,7 +11,7 @@ import { TrainError } from "./errors.ts";
 export type Fingerprint = Readonly<Record<string, string | number | boolean>>;
 
 interface Stored<T> {
-  readonly fit: T;
+  readonly loop: T;
   readonly fingerprint: Fingerprint;
 }
 
@@ -72,11 +72,11 @@ export async function openRun<T extends { step: number }>(
             .map((key) => `${key}: ${state.fingerprint[key]}, now ${fingerprint[key]}`)
             .join("; ")}); resume with the same ones, or start anew with --overwrite`,
         );
-      metrics = await openMetrics(join(dir, "metrics.jsonl"), state.fit.step);
-      return { state: state.fit, optimizer: arrays, model: await loadModel(join(last, "model")) };
+      metrics = await openMetrics(join(dir, "metrics.jsonl"), state.loop.step);
+      return { state: state.loop, optimizer: arrays, model: await loadModel(join(last, "model")) };
     },
     async save(model, state, optimizer, fingerprint) {
-      const stored: Stored<T> = { fit: state, fingerprint };
+      const stored: Stored<T> = { loop: state, fingerprint };
       last = await saveCheckpoint(dir, state.step, model, { state: stored, arrays: optimizer }, { keep });
     },
     async log(step, values) {

@@ -9,7 +9,7 @@ import type { ScheduleName } from "../optim/index.ts";
 
 export interface SftOptions
   extends Partial<Pick<DatasetOptions, "maxLength" | "packing" | "truncation" | "separator" | "onBadRow">>,
-    Pick<DatasetOptions, "completionOnlyLoss" | "assistantOnlyLoss"> {
+    Pick<DatasetOptions, "completionOnlyLoss" | "assistantOnlyLoss" | "chatTemplate"> {
   readonly model: Model;
   /** Files (.txt, .jsonl, .json, each also .gz), or rows. */
   readonly data: SftData;

@@ -18,12 +18,12 @@ import {
   type Tree,
 } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
-import { loadModel, type Model, withParameters } from "../models/load.ts";
+import { loadModel, type Model, withChatTemplate, withParameters } from "../models/load.ts";
 import { parameterSpecs, tokenSpec } from "../models/model.ts";
 import { adam, adamw, type Optimizer, schedule, sgd } from "../optim/index.ts";
 import { TrainError } from "./errors.ts";
-import { type FitState, fit, type StepBatch, type StepReport } from "./fit.ts";
 import { labelSums, languageModelLoss } from "./language-model.ts";
+import { type LoopState, type StepBatch, type StepReport, trainLoop } from "./loop.ts";
 import { openRun } from "./run-folder.ts";
 import { type SftOptions, sftDefaults } from "./sft-options.ts";
 
@@ -72,7 +72,8 @@ export async function sft(
   { signal, onStart, onStep }: SftHooks = {},
 ): Promise<SftResult> {
   const o = { ...sftDefaults, ...defined(options) };
-  const { model, batchSize, gradientAccumulation } = o;
+  const { batchSize, gradientAccumulation } = o;
+  const model = o.chatTemplate === undefined ? o.model : withChatTemplate(o.model, o.chatTemplate);
   const { config, tokenizer } = model;
   if (!tokenizer) throw new TrainError(`${model.name}: sft needs a tokenizer, the model has none`);
   const maxLength = checkLength(options.maxLength, config.maxPositions);
@@ -80,6 +81,7 @@ export async function sft(
   const dataOptions = {
     ...o,
     maxLength,
+    ...(model.chatTemplate !== undefined && { chatTemplate: model.chatTemplate }),
     ...(config.eosTokenIds[0] !== undefined &&
       tokenizer.eosId === undefined && { eosId: config.eosTokenIds[0] }),
   };
@@ -91,13 +93,13 @@ export async function sft(
   const warmupSteps = options.warmupSteps ?? Math.ceil((options.warmupRatio ?? 0) * totalSteps);
   const loadBest = (options.loadBestModelAtEnd ?? true) && held !== undefined;
 
-  const run = o.outputDir === undefined ? undefined : await openRun<FitState>(o.outputDir, o);
+  const run = o.outputDir === undefined ? undefined : await openRun<LoopState>(o.outputDir, o);
   const from = await run?.resume(plan.fingerprint);
   onStart?.({ train, ...(held && { eval: held }), totalSteps, step: from?.state.step ?? 0 });
   const engine = o.engine ?? (await createEngine(o.threads === undefined ? {} : { threads: o.threads }));
   let bestInMemory: Record<string, HostArray> | undefined;
   try {
-    const result = await fit({
+    const result = await trainLoop({
       engine,
       loss: languageModelLoss(config, { accuracy: true }),
       optimizer: optimizers[o.optimizer](o),

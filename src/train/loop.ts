@@ -34,7 +34,7 @@ export interface StepBatch {
 }
 
 /** Where a run stands; JSON. */
-export interface FitState {
+export interface LoopState {
   /** Updates that are done. */
   step: number;
   num_tokens: number;
@@ -45,7 +45,7 @@ export interface FitState {
 
 /** What a checkpoint needs: read from the engine on demand. */
 export interface Snapshot {
-  readonly state: FitState;
+  readonly state: LoopState;
   readonly parameters: () => Promise<Record<string, HostArray>>;
   readonly optimizer: () => Promise<Record<string, HostArray>>;
 }
@@ -57,7 +57,7 @@ export interface StepReport {
   readonly metrics: Metrics;
 }
 
-export interface FitOptions {
+export interface LoopOptions {
   readonly engine: Engine;
   readonly loss: Loss;
   readonly optimizer: Optimizer;
@@ -80,15 +80,15 @@ export interface FitOptions {
   readonly save?: (snapshot: Snapshot) => Promise<void>;
   readonly saveBest?: (snapshot: Snapshot) => Promise<void>;
   readonly report: (report: StepReport) => void | Promise<void>;
-  readonly from?: { state: FitState; optimizer: Readonly<Record<string, HostArray>> };
+  readonly from?: { state: LoopState; optimizer: Readonly<Record<string, HostArray>> };
   readonly signal?: AbortSignal;
   /** Ends the message of a loss that is not finite: where the last checkpoint is. */
   readonly rescue: () => string;
 }
 
-export interface FitResult {
+export interface LoopResult {
   readonly parameters: Record<string, HostArray>;
-  readonly state: FitState;
+  readonly state: LoopState;
   readonly metrics: Metrics;
   readonly reason: "done" | "stopped" | "no improvement";
 }
@@ -98,7 +98,7 @@ export interface FitResult {
  *
  * @throws TrainError when loss or gradient norm is not finite; nothing is saved then
  */
-export async function fit(options: FitOptions): Promise<FitResult> {
+export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   const { engine, totalSteps, batchAt, evaluate, signal, metricForBest } = options;
   const stepper = await createStepper({
     engine,
@@ -110,7 +110,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     accumulate: options.accumulate,
     ...(options.from && { state: unflatten(options.from.optimizer) }),
   });
-  const state: FitState = { step: 0, num_tokens: 0, stale: 0, ...options.from?.state };
+  const state: LoopState = { step: 0, num_tokens: 0, stale: 0, ...options.from?.state };
   const arrays = async (tree: Tree<Resident>) => flatten(await engine.get(tree));
   const snapshot = (): Snapshot => ({
     state: { ...state },
@@ -137,7 +137,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   };
 
   let metrics: Metrics = {};
-  let reason: FitResult["reason"] = "done";
+  let reason: LoopResult["reason"] = "done";
   try {
     while (state.step < totalSteps) {
       if (signal?.aborted) {

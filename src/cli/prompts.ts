@@ -1,0 +1,49 @@
+/** Prompts from options and files, and their token ids. */
+import { readFile } from "node:fs/promises";
+import { DataError } from "../data/errors.ts";
+import { readRawRows } from "../data/node-files.ts";
+import { type Message, showSource } from "../data/rows.ts";
+import { encodeChat } from "../models/chat-tokens.ts";
+import type { Model } from "../models/load.ts";
+import { linesOf } from "./lines.ts";
+
+export type Prompt = string | readonly Message[];
+
+/**
+ * The prompts of a file: a line each, or rows of JSON with `prompt`, `messages` or `text`.
+ *
+ * @throws DataError with file and line
+ */
+export async function readPrompts(path: string): Promise<Prompt[]> {
+  if (!/\.(jsonl|ndjson|json)(\.gz)?$/i.test(path)) {
+    const prompts = linesOf(await readFile(path, "utf8")).filter((line) => line.trim() !== "");
+    if (prompts.length === 0)
+      throw new DataError(`${path}: prompts are required, one a line; the file has none`);
+    return prompts;
+  }
+  const prompts: Prompt[] = [];
+  for await (const { value, source } of readRawRows(path)) {
+    const row = Object(value) as Record<string, unknown>;
+    const prompt = row.prompt ?? row.messages ?? row.text;
+    const isChat =
+      Array.isArray(prompt) && prompt.length > 0 && prompt.every((m) => typeof m?.content === "string");
+    if (typeof prompt !== "string" && !isChat)
+      throw new DataError(`${showSource(source)}: prompt, messages or text is required; correct the row`);
+    prompts.push(prompt as Prompt);
+  }
+  return prompts;
+}
+
+/** The ids that a model is to continue; an empty text begins with the token that starts a text. */
+export function encodePrompt({ tokenizer, chatTemplate }: Model, prompt: Prompt): number[] {
+  if (!tokenizer) return [];
+  if (typeof prompt !== "string")
+    return encodeChat(tokenizer, prompt, {
+      addGenerationPrompt: true,
+      ...(chatTemplate !== undefined && { template: chatTemplate }),
+    }).ids;
+  const ids = tokenizer.encode(prompt);
+  if (ids.length > 1 && ids.at(-1) === tokenizer.eosId) ids.pop();
+  const start = tokenizer.bosId ?? tokenizer.eosId;
+  return ids.length === 0 && start !== undefined ? [start] : ids;
+}

@@ -18,7 +18,7 @@ import { configOf } from "../src/models/config.ts";
 import { initialParameters, parameterSpecs, tokenSpec } from "../src/models/model.ts";
 import { adamw, packing } from "../src/optim/index.ts";
 import { languageModelLoss } from "../src/train/language-model.ts";
-import { compileTrainStep, packedLoss } from "../src/train/step.ts";
+import { compileTrainScan, compileTrainStep, packedLoss } from "../src/train/step.ts";
 import { closeGenerator, type GenerateRequest, generate } from "./attune-generate.ts";
 import type { ModelSize } from "./cases.ts";
 import { matmulPeak } from "./peak.ts";
@@ -56,8 +56,8 @@ interface Training {
 
 let kept: Training | undefined;
 
-async function training({ model, tokens, batch }: TrainRequest): Promise<Training> {
-  const key = JSON.stringify([model, tokens, batch]);
+async function training({ model, tokens, batch, steps }: TrainRequest, scan: boolean): Promise<Training> {
+  const key = JSON.stringify([model, tokens, batch, scan && steps]);
   if (kept?.key === key) return kept;
   await kept?.engine.dispose();
   const config = configFor(model);
@@ -68,10 +68,10 @@ async function training({ model, tokens, batch }: TrainRequest): Promise<Trainin
     threads,
     ...(process.env.PROFILE && { profile: process.env.PROFILE }),
   });
-  const program = compileTrainStep(packedLoss(languageModelLoss(config), packed), { optimizer, maxGradNorm: 1 }, specs, {
-    input_ids: tokenSpec(),
-    labels: tokenSpec(),
-  });
+  const compileAny = scan ? compileTrainScan : compileTrainStep;
+  const loss = packedLoss(languageModelLoss(config), packed);
+  const batchSpecs = { input_ids: tokenSpec(), labels: tokenSpec() };
+  const program = compileAny(loss, { optimizer, maxGradNorm: 1 }, specs, batchSpecs);
   const step = await engine.load(program);
   const params: Tree<Resident> = await engine.put(packed.packArrays(unflatten(initialParameters(config, 0))));
   const zeros = mapTree(optimizer.init(specs), ({ dtype, shape }) => zerosArray(dtype, shape as number[]));
@@ -82,31 +82,57 @@ async function training({ model, tokens, batch }: TrainRequest): Promise<Trainin
   const labels = BigInt64Array.from({ length: batch * tokens }, (_, i) =>
     (i + 1) % tokens === 0 ? -100n : (ids[i + 1] as bigint),
   );
+  const repeated = <A extends BigInt64Array>(values: A) =>
+    scan
+      ? BigInt64Array.from({ length: steps * values.length }, (_, i) => values[i % values.length] as bigint)
+      : values;
+  const shape = scan ? [steps, batch, tokens] : [batch, tokens];
   kept = {
     key,
     engine,
     step,
     state: [params, state],
     batch: {
-      input_ids: hostArray("int64", [batch, tokens], ids),
-      labels: hostArray("int64", [batch, tokens], labels),
+      input_ids: hostArray("int64", shape, repeated(ids)),
+      labels: hostArray("int64", shape, repeated(labels)),
     },
   };
   return kept;
 }
 
-const rate = { learning_rate: hostArray("float32", [], [1e-4]) };
+const learningRate = 1e-4;
+const rate = { learning_rate: hostArray("float32", [], [learningRate]) };
+const lossOf = (metrics: Value | Tree<Value>): number =>
+  ((metrics as Tree<Value>).loss as { data: Float32Array }).data.at(-1) as number;
 
+/** Every step is a run of the graph. */
 async function trainStep(request: TrainRequest) {
-  const run = await training(request);
+  const run = await training(request, false);
   const start = performance.now();
   let loss = Number.NaN;
   for (let i = 0; i < request.steps; i++) {
     const out = await run.engine.run(run.step, [...run.state, run.batch, rate]);
     run.state = [out.params as Tree<Value>, out.state as Tree<Value>];
-    loss = ((out.metrics as Tree<Value>).loss as { data: Float32Array }).data[0] as number;
+    loss = lossOf(out.metrics as Tree<Value>);
   }
   return { seconds: (performance.now() - start) / 1000 / request.steps, loss };
+}
+
+/** All steps are one run of a graph that loops. */
+async function trainScan(request: TrainRequest) {
+  const { steps } = request;
+  const run = await training(request, true);
+  const [params, state] = run.state as [Tree<Value>, Tree<Value>];
+  const rates = hostArray("float32", [steps], new Float32Array(steps).fill(learningRate));
+  const start = performance.now();
+  const out = await run.engine.run(run.step, [
+    { params, state },
+    { batch: run.batch, learning_rate: rates },
+  ]);
+  const carry = out.carry as { params: Tree<Value>; state: Tree<Value> };
+  run.state = [carry.params, carry.state];
+  const loss = lossOf((out.ys as Tree<Value>).metrics as Tree<Value>);
+  return { seconds: (performance.now() - start) / 1000 / steps, loss };
 }
 
 /** A generate command with the weights in the given form. */
@@ -120,6 +146,7 @@ const generateIn = (mode: string): Commands[string] => {
 export const commands: Commands = {
   matmul: async () => ({ gflops: await matmulPeak(threads) }),
   train_step: (request) => trainStep(request as unknown as TrainRequest),
+  train_scan: (request) => trainScan(request as unknown as TrainRequest),
   generate: generateIn("fp32"),
   generate_int8: generateIn("int8"),
   generate_resident: generateIn("resident"),

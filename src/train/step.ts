@@ -8,6 +8,9 @@ import {
   type TensorSpec,
   type Tree,
   compile,
+  compileScan,
+  keepIfFinite,
+  mapTree,
   type CompileOptions,
   valueAndGrad,
 } from "../graph/index.ts";
@@ -24,7 +27,12 @@ export interface StepOptions {
 
 /** (parameters, optimiser state, batch, {learning_rate}) to the next parameters and state, and metrics. */
 export function trainStep(loss: Loss, { optimizer, maxGradNorm }: StepOptions) {
-  return (params: Tree<Tensor>, state: Tree<Tensor>, batch: Tree<Tensor>, rate: Tree<Tensor>): Tree<Tensor> => {
+  return (
+    params: Tree<Tensor>,
+    state: Tree<Tensor>,
+    batch: Tree<Tensor>,
+    rate: Tree<Tensor>,
+  ): Tree<Tensor> => {
     let metrics: Tree<Tensor> = {};
     const [value, gradients] = valueAndGrad((p: Tree<Tensor>) => {
       const result = loss(p, batch);
@@ -63,3 +71,36 @@ export function compileTrainStep(
   });
 }
 
+/**
+ * Compiles several optimiser steps as one program: (carry {params, state}, xs {batch, learning_rate}) to the carry after
+ * the last step and `ys.metrics` with one entry a step. Every leaf of `xs` has a leading axis, the number of steps,
+ * which is given at run time. A step whose gradient norm is not finite leaves parameters and state as they were.
+ *
+ * A run copies the state out once instead of once a step, which is worth most for small models. It cannot be
+ * interrupted, so choose the number of steps such that it takes at most about two seconds.
+ */
+export function compileTrainScan(
+  loss: Loss,
+  options: StepOptions,
+  params: Tree<TensorSpec>,
+  batch: Tree<TensorSpec>,
+  compileOptions: Pick<CompileOptions, "provider" | "freeze"> = {},
+): Program {
+  const step = trainStep(loss, options);
+  const leading = ({ dtype, shape }: TensorSpec): TensorSpec => ({ dtype, shape: ["K", ...shape] });
+  const rate: TensorSpec = { dtype: "float32", shape: [] };
+  return compileScan(
+    (carry, x) => {
+      const old = carry as { params: Tree<Tensor>; state: Tree<Tensor> };
+      const { batch, learning_rate } = x as { batch: Tree<Tensor>; learning_rate: Tensor };
+      const { metrics, ...next } = step(old.params, old.state, batch, { learning_rate });
+      const norm = (metrics as Tree<Tensor>).grad_norm as Tensor;
+      return { carry: keepIfFinite(next, carry, norm), y: { metrics: metrics as Tree<Tensor> } };
+    },
+    {
+      carry: { params, state: options.optimizer.init(params) },
+      xs: { batch: mapTree(batch, leading), learning_rate: leading(rate) },
+    },
+    compileOptions,
+  );
+}

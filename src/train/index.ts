@@ -1,0 +1,24 @@
+/**
+ * Training: one function an algorithm.
+ *
+ * @example
+ * import { sft } from "attune/train";
+ * import { loadModel } from "attune/models";
+ *
+ * const base = await loadModel("my-model");
+ * const { model } = await sft({ model: base, data: [{ prompt: "Two and two is", completion: " four." }], maxSteps: 1 });
+ */
+export { TrainError } from "./errors.ts";
+export { type LanguageModelLossOptions, languageModelLoss } from "./language-model.ts";
+export {
+  type LoopOptions,
+  type LoopResult,
+  type LoopState,
+  type StepBatch,
+  type StepReport,
+  trainLoop,
+} from "./loop.ts";
+export { type SftHooks, type SftResult, sft } from "./sft.ts";
+export { type SftOptions, sftDefaults } from "./sft-options.ts";
+export { compileTrainStep, type Loss, type StepOptions, trainStep } from "./step.ts";
+export { createStepper, type Stepper, type StepperOptions } from "./stepper.ts";

@@ -5,17 +5,17 @@
  * needs no mask; rows that hold several documents say which token belongs to which by `segment_ids`.
  */
 import {
+  AttuneError,
   arange,
   attention,
-  AttuneError,
   type Dim,
+  flatten,
   type HostArray,
   matmul,
   type Shape,
   type Tensor,
   type TensorSpec,
   type Tree,
-  flatten,
   unflatten,
 } from "../graph/index.ts";
 import { gaussian } from "../graph/random.ts";
@@ -46,7 +46,10 @@ export function parameterShapes(config: ModelConfig): Record<string, number[]> {
 export const parameterSpecs = (config: ModelConfig): Tree<TensorSpec> =>
   unflatten(
     Object.fromEntries(
-      Object.entries(parameterShapes(config)).map(([name, shape]) => [name, { dtype: "float32" as const, shape }]),
+      Object.entries(parameterShapes(config)).map(([name, shape]) => [
+        name,
+        { dtype: "float32" as const, shape },
+      ]),
     ),
   );
 
@@ -58,7 +61,10 @@ export function causalAttention(config: ModelConfig, length: Dim, segments?: Ten
   const scale = config.scaleAttention ? undefined : 1;
   return (layer, query, key, value) => {
     const window = config.layerWindows[layer];
-    const mask = causalMask(length, { ...(window !== undefined && { window }), ...(segments && { segments }) });
+    const mask = causalMask(length, {
+      ...(window !== undefined && { window }),
+      ...(segments && { segments }),
+    });
     return attention(query, key, value, { mask, ...(scale !== undefined && { scale }) });
   };
 }
@@ -85,7 +91,8 @@ export const logitsOf = (config: ModelConfig, params: Tree<Tensor>, hidden: Tens
 
 /** Scores [N, labels] of hidden rows [N, C], from the bias-free head "score.weight". */
 export function scoresOf(config: ModelConfig, params: Tree<Tensor>, hidden: Tensor): Tensor {
-  if (config.numLabels === undefined) throw new AttuneError("scoresOf: the model has no score head (num_labels)");
+  if (config.numLabels === undefined)
+    throw new AttuneError("scoresOf: the model has no score head (num_labels)");
   return matmul(hidden, weightsOf(flatten(params))("score.weight"), { transposeB: true });
 }
 

@@ -3,7 +3,7 @@
  * [out, in], scores that are not scaled, and attention that is local in every other layer.
  */
 import { add, gather, layerNorm, type Tensor } from "../../graph/index.ts";
-import type { FamilyModel } from "./index.ts";
+import type { FamilyModel } from "./family.ts";
 import { activations, joinHeads, linear, perLayer, splitHeads, toRows, type Weights } from "./layers.ts";
 
 export const gptNeo: FamilyModel = {

@@ -2,8 +2,18 @@
  * GPT-NeoX (Black et al. 2022), the family of Pythia: rotary positions on a part of each head, attention and
  * MLP side by side unless `use_parallel_residual` is false, query, key and value interleaved head by head.
  */
-import { add, concat, gather, layerNorm, reshape, rotary, split, type Tensor, transpose } from "../../graph/index.ts";
-import type { FamilyModel } from "./index.ts";
+import {
+  add,
+  concat,
+  gather,
+  layerNorm,
+  reshape,
+  rotary,
+  split,
+  type Tensor,
+  transpose,
+} from "../../graph/index.ts";
+import type { FamilyModel } from "./family.ts";
 import { activations, joinHeads, linear, perLayer, rotaryAngles, toRows, type Weights } from "./layers.ts";
 
 export const gptNeoX: FamilyModel = {
@@ -51,7 +61,9 @@ export const gptNeoX: FamilyModel = {
       const [q, k, v] = split(heads, [headDim, headDim, headDim], -1) as [Tensor, Tensor, Tensor];
       const a = linear(l.at("attention.dense"), joinHeads(sequence.attend(layer, partly(q), partly(k), v)));
       const between = parallelResidual ? x : add(x, a);
-      const up = activation(linear(l.at("mlp.dense_h_to_4h"), norm(l.at("post_attention_layernorm"), between)));
+      const up = activation(
+        linear(l.at("mlp.dense_h_to_4h"), norm(l.at("post_attention_layernorm"), between)),
+      );
       const m = linear(l.at("mlp.dense_4h_to_h"), up);
       x = parallelResidual ? add(add(x, a), m) : add(between, m);
     }

@@ -3,7 +3,7 @@
  * key and value, weights stored [in, out].
  */
 import { add, gather, layerNorm, reshape, transpose, unstack } from "../../graph/index.ts";
-import type { FamilyModel } from "./index.ts";
+import type { FamilyModel } from "./family.ts";
 import { activations, conv1d, joinHeads, perLayer, toRows } from "./layers.ts";
 
 export const gpt2: FamilyModel = {

@@ -6,8 +6,8 @@
  */
 import type { Dim, Tensor } from "../../graph/index.ts";
 import {
-  add,
   AttuneError,
+  add,
   and,
   arange,
   cast,
@@ -117,7 +117,8 @@ export function perLayer(
 
 /** Cosine and sine of every position's angles, [T, D/2] or [B, 1, T, D/2]. */
 export function rotaryAngles({ rope }: ModelConfig, positions: Tensor): [Tensor, Tensor] {
-  if (!rope) throw new AttuneError("model: this family needs rotary positions, but its configuration has none");
+  if (!rope)
+    throw new AttuneError("model: this family needs rotary positions, but its configuration has none");
   const frequencies = constant(hostArray("float32", [rope.rotaryDim / 2], rope.inverseFrequencies));
   const angles = mul(expandDims(cast(positions, "float32"), -1), frequencies);
   const perHead = positions.shape.length === 2 ? expandDims(angles, 1) : angles;
@@ -136,7 +137,10 @@ const masked = -1e30;
  * @param segments [B, T], int64; rows of one segment each need none: padding on the right is never seen
  * @returns [T, T], or [B, 1, T, T] with segments
  */
-export function causalMask(length: Dim, { window, segments }: { window?: number; segments?: Tensor } = {}): Tensor {
+export function causalMask(
+  length: Dim,
+  { window, segments }: { window?: number; segments?: Tensor } = {},
+): Tensor {
   const place = arange(length);
   const [to, from] = [expandDims(place, 1), expandDims(place, 0)];
   let visible = greaterEqual(to, from);

@@ -4,8 +4,17 @@
  */
 import { add, gather, mul, reshape, rmsNorm, rotary, type Tensor } from "../../graph/index.ts";
 import type { ModelConfig } from "../config.ts";
-import type { FamilyModel } from "./index.ts";
-import { activations, joinHeads, linear, perLayer, rotaryAngles, splitHeads, toRows, type Weights } from "./layers.ts";
+import type { FamilyModel } from "./family.ts";
+import {
+  activations,
+  joinHeads,
+  linear,
+  perLayer,
+  rotaryAngles,
+  splitHeads,
+  toRows,
+  type Weights,
+} from "./layers.ts";
 
 export const llama: FamilyModel = {
   embedding: "model.embed_tokens.weight",
@@ -14,7 +23,8 @@ export const llama: FamilyModel = {
   parameters: (config) => {
     const { vocabSize, hiddenSize: c, intermediateSize: m, headDim, numLayers } = config;
     const [queries, keys] = [config.numHeads * headDim, config.numKeyValueHeads * headDim];
-    const bias = (name: string, size: number, present: boolean) => (present ? { [`${name}.bias`]: [size] } : {});
+    const bias = (name: string, size: number, present: boolean) =>
+      present ? { [`${name}.bias`]: [size] } : {};
     return {
       "model.embed_tokens.weight": [vocabSize, c],
       ...perLayer("model.layers", numLayers, (l) => ({
@@ -55,7 +65,11 @@ export const llama: FamilyModel = {
       const attention = l.at("self_attn");
       const turned = (name: "q" | "k", heads: number) =>
         rotary(
-          splitHeads(headNorm(attention, name, linear(attention.at(`${name}_proj`), a), config), sequence, heads),
+          splitHeads(
+            headNorm(attention, name, linear(attention.at(`${name}_proj`), a), config),
+            sequence,
+            heads,
+          ),
           cosine,
           sine,
         );

@@ -29,10 +29,7 @@ export const after = (x: Tensor, dependency: Tensor): Tensor =>
   makeNode("after", [x, dependency], {}, [x])[0] as Tensor;
 
 /** Traces a checkpointed body again behind the incoming gradient; returns where that gradient now goes. */
-export function recompute(
-  node: Tensor["node"],
-  dys: readonly (Tensor | undefined)[],
-): [Tensor, Tensor][] {
+export function recompute(node: Tensor["node"], dys: readonly (Tensor | undefined)[]): [Tensor, Tensor][] {
   const [dy] = dys;
   const body = bodies.get(node);
   if (!dy || !body) return [];

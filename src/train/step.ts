@@ -2,16 +2,16 @@
  * One optimiser step as one graph: loss, gradients, clipping, update and metrics.
  */
 import {
+  type CompileOptions,
+  compile,
+  compileScan,
   type Dim,
+  keepIfFinite,
+  mapTree,
   type Program,
   type Tensor,
   type TensorSpec,
   type Tree,
-  compile,
-  compileScan,
-  keepIfFinite,
-  mapTree,
-  type CompileOptions,
   valueAndGrad,
 } from "../graph/index.ts";
 import { clipFactor, globalNorm, type Optimizer, type Packing } from "../optim/index.ts";

@@ -88,6 +88,7 @@ export function register(program: Command): void {
     )
     .option("--metric-for-best <name>", "what says which model is best", d.metricForBest)
     .option("--no-load-best-model-at-end", "end with the last model, not with the best one")
+    .option("--no-memory-check", "start even when a step seems not to fit into memory")
     .option("--resume", "go on from the newest checkpoint in --output")
     .option("--overwrite", "replace the run in --output")
     .action(lazily(async () => (await import("./sft-run.ts")).runSft));

@@ -57,6 +57,8 @@ export interface SftOptions
   readonly resume?: boolean;
   /** Replace a run that is in `outputDir`. */
   readonly overwrite?: boolean;
+  /** Refuse to start when a step is estimated not to fit into memory. Default true. */
+  readonly memoryCheck?: boolean;
   /** Where the graph runs; by default ONNX Runtime in this process. */
   readonly engine?: Engine;
   readonly threads?: number;

@@ -4,28 +4,19 @@
  *     L = - 1/n sum log p(label_t | tokens up to t)      n: the labels of the whole batch, not of a micro-batch
  */
 import { join } from "node:path";
-import { epochBatches } from "../data/batches.ts";
-import { collate } from "../data/collate.ts";
 import { type Dataset, loadDataset } from "../data/dataset.ts";
-import { type Example, labelCount } from "../data/example.ts";
-import { showSource } from "../data/rows.ts";
-import {
-  compile,
-  type Engine,
-  type HostArray,
-  type Resident,
-  type Tensor,
-  type Tree,
-} from "../graph/index.ts";
+import type { HostArray } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
 import { loadModel, type Model, withChatTemplate, withParameters } from "../models/load.ts";
-import { parameterSpecs, tokenSpec } from "../models/model.ts";
 import { adam, adamw, type Optimizer, schedule, sgd } from "../optim/index.ts";
 import { TrainError } from "./errors.ts";
-import { labelSums, languageModelLoss } from "./language-model.ts";
-import { type LoopState, type StepBatch, type StepReport, trainLoop } from "./loop.ts";
+import { labelEvaluator } from "./label-evaluator.ts";
+import { languageModelLoss } from "./language-model.ts";
+import { type LoopState, type StepReport, trainLoop } from "./loop.ts";
+import { checkMemory } from "./memory.ts";
 import { openRun } from "./run-folder.ts";
 import { type SftOptions, sftDefaults } from "./sft-options.ts";
+import { batchSpec, planOf, stepSize } from "./sft-plan.ts";
 
 export interface SftHooks {
   /** Ends training after the current step, with a checkpoint. */
@@ -88,6 +79,8 @@ export async function sft(
   const train = await loadDataset(o.data, tokenizer, dataOptions);
   const held = o.evalData && (await loadDataset(o.evalData, tokenizer, { ...dataOptions, packing: false }));
   const plan = planOf(train, { ...o, maxLength });
+  const optimizer = optimizers[o.optimizer](o);
+  if (o.memoryCheck ?? true) checkMemory(stepSize(model, optimizer, train, batchSize));
   const totalSteps = o.maxSteps ?? Math.max(1, Math.ceil(o.numEpochs * plan.stepsPerEpoch));
   const every = Math.max(1, Math.ceil(totalSteps / 10));
   const warmupSteps = options.warmupSteps ?? Math.ceil((options.warmupRatio ?? 0) * totalSteps);
@@ -102,7 +95,7 @@ export async function sft(
     const result = await trainLoop({
       engine,
       loss: languageModelLoss(config, { accuracy: true }),
-      optimizer: optimizers[o.optimizer](o),
+      optimizer,
       ...(o.maxGradNorm > 0 && { maxGradNorm: o.maxGradNorm }),
       parameters: from?.model.parameters ?? model.parameters,
       batchSpec: batchSpec(train.packed),
@@ -110,7 +103,7 @@ export async function sft(
       totalSteps,
       learningRate: schedule(o.lrSchedulerType, o.learningRate, { totalSteps, warmupSteps }),
       batchAt: plan.batchAt,
-      ...(held && { evaluate: await evaluator(engine, model, held, o.evalBatchSize ?? batchSize) }),
+      ...(held && { evaluate: await labelEvaluator(engine, model, held, o.evalBatchSize ?? batchSize) }),
       evalSteps: o.evalSteps ?? every,
       metricForBest: o.metricForBest,
       greaterIsBetter: !o.metricForBest.endsWith("loss"),
@@ -167,95 +160,4 @@ function checkLength(asked: number | undefined, maxPositions: number): number {
   if (asked !== undefined && asked > maxPositions)
     throw new TrainError(`max_length ${asked}: the model's context is ${maxPositions} tokens; lower it`);
   return asked ?? Math.min(sftDefaults.maxLength, maxPositions);
-}
-
-const batchSpec = (packed: boolean) => ({
-  input_ids: tokenSpec(),
-  labels: tokenSpec(),
-  ...(packed && { segment_ids: tokenSpec(), position_ids: tokenSpec() }),
-});
-
-interface PlanOptions {
-  readonly batchSize: number;
-  readonly gradientAccumulation: number;
-  readonly seed: number;
-  readonly maxLength: number;
-  readonly groupByLength?: boolean;
-}
-
-/** Which rows make which step, as a function of the step alone, and what identifies the plan when a run is resumed. */
-function planOf({ examples, packed }: Dataset, options: PlanOptions) {
-  const { batchSize, gradientAccumulation, seed, maxLength, groupByLength = true } = options;
-  const size = batchSize * gradientAccumulation;
-  const lengths = examples.map(({ ids }) => ids.length);
-  const stepsPerEpoch = Math.ceil(examples.length / size);
-  let known: { epoch: number; batches: number[][] } | undefined;
-  const batchAt = (step: number): StepBatch => {
-    const epoch = Math.floor(step / stepsPerEpoch);
-    if (known?.epoch !== epoch)
-      known = { epoch, batches: epochBatches(lengths, size, seed, epoch, { groupByLength }) };
-    const rows = (known.batches[step % stepsPerEpoch] as number[]).map((i) => examples[i] as Example);
-    return {
-      micro: chunks(rows, batchSize).map(
-        (part) => ({ ...collate(part, { maxLength, packed }) }) as Tree<HostArray>,
-      ),
-      items: rows.reduce((n, row) => n + labelCount(row), 0),
-      tokens: rows.reduce((n, { ids }) => n + ids.length, 0),
-      epoch: (step + 1) / stepsPerEpoch,
-      rows: () => rows.flatMap(({ sources }) => sources.map(showSource)),
-    };
-  };
-  const fingerprint = {
-    batchSize,
-    gradientAccumulation,
-    seed,
-    maxLength,
-    packed,
-    groupByLength,
-    data: hashOf(examples),
-  };
-  return { stepsPerEpoch, batchAt, fingerprint };
-}
-
-function chunks<T>(list: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) =>
-    list.slice(i * size, (i + 1) * size),
-  );
-}
-
-/** FNV-1a over all ids and masks. */
-function hashOf(examples: readonly Example[]): number {
-  let h = 0x811c9dc5;
-  for (const { ids, counts } of examples)
-    for (let i = 0; i < ids.length; i++)
-      h = Math.imul(h ^ (((ids[i] as number) << 1) | (counts[i] as number)), 0x01000193);
-  return h >>> 0;
-}
-
-/** Mean loss and accuracy over all labels of held-out rows, weighted by labels. */
-async function evaluator(
-  engine: Engine,
-  { config }: Model,
-  { examples, packed }: Dataset,
-  batchSize: number,
-) {
-  const program = await engine.load(
-    compile(
-      (params, batch) => ({ ...labelSums(config, params, batch) }) as Tree<Tensor>,
-      [parameterSpecs(config), batchSpec(packed)] as const,
-      {
-        provider: engine.provider,
-      },
-    ),
-  );
-  const byLength = [...examples].sort((a, b) => b.ids.length - a.ids.length);
-  return async (parameters: Tree<Resident>) => {
-    const total = { nll: 0, correct: 0, count: 0 };
-    for (const part of chunks(byLength, batchSize)) {
-      const batch = { ...collate(part, { maxLength: config.maxPositions, packed }) } as Tree<HostArray>;
-      const sums = (await engine.run(program, [parameters, batch])) as Record<keyof typeof total, HostArray>;
-      for (const name of ["nll", "correct", "count"] as const) total[name] += Number(sums[name].data[0]);
-    }
-    return { loss: total.nll / total.count, mean_token_accuracy: total.correct / total.count };
-  };
 }

@@ -1,0 +1,43 @@
+/** Held-out loss and accuracy, each the mean over all labels. */
+import { collate } from "../data/collate.ts";
+import type { Dataset } from "../data/dataset.ts";
+import {
+  compile,
+  type Engine,
+  type HostArray,
+  type Resident,
+  type Tensor,
+  type Tree,
+} from "../graph/index.ts";
+import type { Model } from "../models/load.ts";
+import { parameterSpecs } from "../models/model.ts";
+import { labelSums } from "./language-model.ts";
+import { batchSpec, chunks } from "./sft-plan.ts";
+
+/** {loss, mean_token_accuracy} of parameters that are in the engine. */
+export async function labelEvaluator(
+  engine: Engine,
+  { config }: Model,
+  { examples, packed }: Dataset,
+  batchSize: number,
+) {
+  const program = await engine.load(
+    compile(
+      (params, batch) => ({ ...labelSums(config, params, batch) }) as Tree<Tensor>,
+      [parameterSpecs(config), batchSpec(packed)] as const,
+      {
+        provider: engine.provider,
+      },
+    ),
+  );
+  const byLength = [...examples].sort((a, b) => b.ids.length - a.ids.length);
+  return async (parameters: Tree<Resident>) => {
+    const total = { nll: 0, correct: 0, count: 0 };
+    for (const part of chunks(byLength, batchSize)) {
+      const batch = { ...collate(part, { maxLength: config.maxPositions, packed }) } as Tree<HostArray>;
+      const sums = (await engine.run(program, [parameters, batch])) as Record<keyof typeof total, HostArray>;
+      for (const name of ["nll", "correct", "count"] as const) total[name] += Number(sums[name].data[0]);
+    }
+    return { loss: total.nll / total.count, mean_token_accuracy: total.correct / total.count };
+  };
+}

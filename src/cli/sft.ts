@@ -1,6 +1,6 @@
 /** `attune sft`: its options and help; the work is in sft-run.ts. */
 import { type Command, Option } from "commander";
-import { truncations } from "../data/tokenize.ts";
+import { truncations } from "../data/truncation.ts";
 import { scheduleNames } from "../optim/schedules.ts";
 import { sftDefaults as d } from "../train/sft-options.ts";
 import { lazily } from "./command.ts";

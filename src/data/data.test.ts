@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { trainBpe } from "../models/bpe-trainer.ts";
+import { withDefaultTemplate } from "../models/default-templates.ts";
 import { createTokenizer } from "../models/tokenizer.ts";
 import { epochBatches } from "./batches.ts";
 import { collate } from "./collate.ts";
@@ -14,6 +15,7 @@ import { readSftRows } from "./node-files.ts";
 import { packExamples } from "./packing.ts";
 import { preflight } from "./preflight.ts";
 import { type TokenizeOptions, tokenizeRow } from "./tokenize.ts";
+import { residents, townStories } from "./town.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -166,6 +168,42 @@ describe("tokenising", () => {
     ).rejects.toThrow(/no row can be used/);
   });
 
+  describe("conversations", () => {
+    const { tokenizer: chat } = withDefaultTemplate(tokenizer, "chatml");
+    const turns = [
+      { role: "user", content: "what is" },
+      { role: "assistant", content: "the sum" },
+      { role: "user", content: "the mat" },
+      { role: "assistant", content: "the cat" },
+    ];
+    const counted = (row: object, options: Partial<TokenizeOptions>) => {
+      const [{ ids, counts }] = tokenizeRow({ ...(row as { kind: "text"; text: string }), source }, chat, {
+        maxLength: 256,
+        ...options,
+      }) as [Example];
+      return chat.decode([...ids].filter((_, i) => counts[i]));
+    };
+
+    it("count as a whole, or the assistant's words alone, its end of turn included and no second end", () => {
+      const row = { kind: "messages", messages: turns };
+      expect(counted(row, {})).toMatch(/^user\nwhat is<\|im_end\|>[\s\S]*the cat<\|im_end\|>\n$/);
+      expect(counted(row, { assistantOnlyLoss: true })).toBe("the sum<|im_end|>the cat<|im_end|>");
+    });
+
+    it("as prompt and completion count in the completion, also after an answer in the prompt", () => {
+      const row = { kind: "chat-completion", prompt: turns.slice(0, 3), completion: turns.slice(3) };
+      expect(counted(row, {})).toBe("the cat<|im_end|>");
+      expect(counted(row, { completionOnlyLoss: false })).toContain("the sum");
+    });
+
+    it("without a template are refused with the names of Attune's", async () => {
+      const rows = [{ messages: turns }];
+      await expect(loadDataset(rows, tokenizer, { maxLength: 64 })).rejects.toThrow(
+        /row:1: .*chatml, human-assistant, plain/,
+      );
+    });
+  });
+
   it("preflight counts rows, labels and ends, and shows which text counts", async () => {
     const rows = [
       { prompt: "what is", completion: " the sum" },
@@ -250,5 +288,25 @@ describe("batches", () => {
     expect(list(batch.labels)).toEqual([2, 3, -100, 2, -100, -100, -100]);
     expect(list(batch.segment_ids)).toEqual([1, 1, 1, 2, 2, 0, 0]);
     expect(list(batch.position_ids)).toEqual([0, 1, 2, 0, 1, 0, 0]);
+  });
+});
+
+describe("the town", () => {
+  it("tells the same stories for the same seed, whichever are asked for, and others for another", () => {
+    const stories = townStories(30, 5);
+    expect(townStories(10, 5, 20)).toEqual(stories.slice(20));
+    expect(townStories(30, 6)).not.toEqual(stories);
+    expect(new Set(stories).size).toBeGreaterThan(28);
+  });
+
+  it("keeps its facts: a pet belongs to its owner in every story", () => {
+    for (const story of townStories(300, 1))
+      for (const { name, trade, petName, pet } of residents) {
+        if (story.includes(petName)) expect(story).toContain(name);
+        for (const [, said] of story.matchAll(new RegExp(`${name},? the (\\w+)`, "g")))
+          expect(trade.startsWith(said as string)).toBe(true);
+        for (const [, said] of story.matchAll(new RegExp(`${petName} the (\\w+)`, "g")))
+          expect(said).toBe(pet);
+      }
   });
 });

@@ -16,5 +16,6 @@ export { readTexts } from "./node-texts.ts";
 export { packExamples } from "./packing.ts";
 export { type Preflight, preflight } from "./preflight.ts";
 export { type Message, readSftRow, type SftRow, type Source, type Sourced, showSource } from "./rows.ts";
-export { encodePair, type TokenizeOptions, type Truncation, tokenizeRow, truncations } from "./tokenize.ts";
+export { encodePair, type TokenizeOptions, tokenizeRow } from "./tokenize.ts";
 export { townName, townStories } from "./town.ts";
+export { type Truncation, truncations } from "./truncation.ts";

@@ -10,13 +10,7 @@ import type { Tokenizer } from "../models/tokenizer.ts";
 import { DataError } from "./errors.ts";
 import type { Example } from "./example.ts";
 import { type Message, type SftRow, type Sourced, showSource } from "./rows.ts";
-
-/**
- * What happens to rows beyond `maxLength` tokens: the start or the end is kept, they are cut into several rows whose
- * tokens all count once, left out, or refused.
- */
-export const truncations = ["keep_start", "keep_end", "split", "drop", "error"] as const;
-export type Truncation = (typeof truncations)[number];
+import type { Truncation } from "./truncation.ts";
 
 export interface TokenizeOptions {
   /** Tokens of a row, at most. */

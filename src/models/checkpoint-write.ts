@@ -1,14 +1,8 @@
-/**
- * Writes a model folder in the Hugging Face layout (Node).
- *
- * Writing is atomic: everything goes into a temporary folder beside the target, which takes the target's place only
- * when it is complete, so a full disk or a crash leaves the old folder as it was.
- */
-import { cp, mkdir, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+/** Writes a model folder in the Hugging Face layout (Node), atomically. */
+import { join } from "node:path";
 import type { HostArray } from "../graph/array.ts";
 import type { ModelConfig } from "./config.ts";
-import { CheckpointError } from "./errors.ts";
+import { replaceFolder, writePieces, writeText } from "./folder-write.ts";
 import type { FloatFormat } from "./safetensors.ts";
 import { encodeSafetensors, storedBytes } from "./safetensors.ts";
 
@@ -45,67 +39,34 @@ export async function writeCheckpoint(
   contents: CheckpointContents,
   { dtype = "float32", maxShardBytes = 5e9 }: WriteOptions = {},
 ): Promise<void> {
-  const target = await realpath(dir).catch(() => resolve(dir));
-  const kept = await filesToKeep(target, dir);
-  const parent = dirname(target);
-  await mkdir(parent, { recursive: true });
-  const unique = `${process.pid}-${Math.random().toString(36).slice(2, 10)}`;
-  const fresh = join(parent, `.${basename(target)}.new-${unique}`);
-  try {
-    await checkSpace(parent, contents, dtype);
-    await mkdir(fresh);
-    for (const name of kept) await cp(join(target, name), join(fresh, name), { recursive: true });
+  const bytes = Object.values(contents.tensors).reduce((sum, array) => sum + storedBytes(array, dtype), 0);
+  await replaceFolder(dir, { what: "a model", marker: "config.json", ownFiles, bytes }, async (fresh) => {
     await writeWeights(fresh, contents.tensors, dtype, maxShardBytes);
-    for (const [name, text] of Object.entries(textFiles(contents, dtype)))
-      if (text !== undefined) await writePieces(join(fresh, name), [new TextEncoder().encode(text)]);
-    await swap(fresh, target, join(parent, `.${basename(target)}.old-${unique}`));
-  } catch (error) {
-    await rm(fresh, { recursive: true, force: true });
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (error instanceof CheckpointError || code === undefined) throw error;
-    const reason = code === "ENOSPC" ? "the disk is full" : message;
-    throw new CheckpointError(`${dir}: the checkpoint could not be written: ${reason}; nothing was changed`, {
-      cause: error,
-    });
-  }
-}
-
-/** Refuses to replace what is not a model folder, and lists what must survive the replacement of one that is. */
-async function filesToKeep(target: string, dir: string): Promise<string[]> {
-  const names = await readdir(target).catch((error: NodeJS.ErrnoException): string[] => {
-    if (error.code === "ENOENT") return [];
-    throw new CheckpointError(`${dir}: a checkpoint is a folder, and this is not one`, { cause: error });
+    await writeTextFiles(fresh, contents, dtype);
   });
-  if (names.length > 0 && !names.includes("config.json"))
-    throw new CheckpointError(
-      `${dir}: the folder holds something else than a model: choose another or empty it`,
-    );
-  return names.filter((name) => !ownFiles.test(name));
 }
 
-async function checkSpace(
-  parent: string,
-  { tensors }: CheckpointContents,
+/** Writes those of configuration, tokenizer and templates that are given into a folder that is there. */
+export async function writeTextFiles(
+  dir: string,
+  contents: Partial<CheckpointContents>,
   dtype: FloatFormat,
 ): Promise<void> {
-  const needed = Object.values(tensors).reduce((sum, array) => sum + storedBytes(array, dtype), 0);
-  const { bavail, bsize } = await statfs(parent);
-  if (needed > bavail * bsize)
-    throw new CheckpointError(
-      `${parent}: the disk is full: the checkpoint needs ${megabytes(needed)}, ${megabytes(bavail * bsize)} are free; nothing was changed`,
-    );
+  for (const [name, text] of Object.entries(textFiles(contents, dtype)))
+    if (text !== undefined) await writeText(join(dir, name), text);
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
-
-function textFiles(contents: CheckpointContents, dtype: FloatFormat): Record<string, string | undefined> {
+function textFiles(
+  contents: Partial<CheckpointContents>,
+  dtype: FloatFormat,
+): Record<string, string | undefined> {
   const { config, tokenizerConfig, chatTemplate } = contents;
   const json = (value: unknown) => (value === undefined ? undefined : toJson(value));
   // Readers differ in which template they prefer, so the two places must agree.
   const isDouble = chatTemplate !== undefined && typeof tokenizerConfig?.chat_template === "string";
   return {
     // transformers 5 reads `dtype`, 4 reads `torch_dtype`.
-    "config.json": json({ ...config.raw, dtype, torch_dtype: dtype }),
+    "config.json": config && toJson({ ...config.raw, dtype, torch_dtype: dtype }),
     "generation_config.json": json(contents.generationConfig),
     "tokenizer.json": json(contents.tokenizerJson),
     "tokenizer_config.json": json(
@@ -116,7 +77,7 @@ function textFiles(contents: CheckpointContents, dtype: FloatFormat): Record<str
 }
 
 /** JSON whose huge integers stay integers: 1e30 (a tokenizer without limit) would read as a float in Python. */
-function toJson(value: unknown): string {
+export function toJson(value: unknown): string {
   const marked = (_: string, x: unknown) =>
     typeof x === "number" && Math.abs(x) >= 1e21 && Number.isInteger(x) ? `\u0001${BigInt(x)}\u0001` : x;
   return `${JSON.stringify(value, marked, 2).replace(/"\\u0001(-?\d+)\\u0001"/g, "$1")}\n`;
@@ -149,38 +110,8 @@ async function writeWeights(
     await writePieces(join(dir, name), encodeSafetensors(shard.tensors, { dtype }));
   }
   const total_size = shards.reduce((sum, shard) => sum + shard.bytes, 0);
-  await writePieces(join(dir, "model.safetensors.index.json"), [
-    new TextEncoder().encode(toJson({ metadata: { total_size }, weight_map: map })),
-  ]);
-}
-
-/** Writes the pieces one after the other and waits until they are on the disk. */
-async function writePieces(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
-  const file = await open(path, "wx");
-  try {
-    for (const piece of pieces)
-      for (let done = 0; done < piece.length; )
-        done += (await file.write(piece, done, piece.length - done)).bytesWritten;
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** Puts `fresh` in the place of `target`; the old folder returns when that fails. */
-async function swap(fresh: string, target: string, aside: string): Promise<void> {
-  const isReplacing = await rename(target, aside).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return false;
-      throw error;
-    },
+  await writeText(
+    join(dir, "model.safetensors.index.json"),
+    toJson({ metadata: { total_size }, weight_map: map }),
   );
-  try {
-    await rename(fresh, target);
-  } catch (error) {
-    if (isReplacing) await rename(aside, target);
-    throw error;
-  }
-  if (isReplacing) await rm(aside, { recursive: true, force: true });
 }

@@ -107,7 +107,7 @@ async function listFolder(dir: string): Promise<Set<string>> {
   }
 }
 
-function parseJson(source: string, path: string): Json {
+export function parseJson(source: string, path: string): Json {
   let value: unknown;
   try {
     value = JSON.parse(source);
@@ -125,7 +125,7 @@ function parseJson(source: string, path: string): Json {
 }
 
 /** tokenizer_config.json holds one template, or a list of named ones, of which "default" counts. */
-function templateOf(config: Json | undefined): string | undefined {
+export function templateOf(config: Json | undefined): string | undefined {
   const template = config?.chat_template;
   if (typeof template === "string") return template;
   if (!Array.isArray(template)) return undefined;

@@ -8,9 +8,11 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
+/** A folder holds a model, or an adapter for one. */
+const holdsModel = async (dir: string): Promise<boolean> =>
+  (await exists(join(dir, "config.json"))) || (await exists(join(dir, "adapter_config.json")));
+
 export async function folderOfModel(dir: string): Promise<string> {
   const below = join(dir, "model");
-  return !(await exists(join(dir, "config.json"))) && (await exists(join(below, "config.json")))
-    ? below
-    : dir;
+  return !(await holdsModel(dir)) && (await holdsModel(below)) ? below : dir;
 }

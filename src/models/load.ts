@@ -7,6 +7,8 @@
  * A model never changes: training returns another one with other parameters (`withParameters`).
  */
 import type { HostArray } from "../graph/array.ts";
+import { isAdapterFolder, readAdapter, writeAdapter } from "./adapters/folder.ts";
+import { type Adapter, checkAdapter, mergeLora } from "./adapters/lora.ts";
 import type { NewToken } from "./added-tokens.ts";
 import { checkTensors, readCheckpoint, type WriteOptions, writeCheckpoint } from "./checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
@@ -36,8 +38,10 @@ export interface ModelParts {
 export interface Model extends ModelParts {
   /** Where it came from, for messages. */
   readonly name: string;
+  /** What of `parameters` is an adapter's doing; they have it merged in. */
+  readonly adapter?: Adapter;
   /**
-   * Writes a folder in the Hugging Face layout, atomically.
+   * Writes a folder in the Hugging Face layout, atomically; of a model with an adapter the adapter alone.
    *
    * @throws CheckpointError when the folder holds something else than a model, or the disk is full
    */
@@ -54,31 +58,63 @@ export function modelOf(parts: ModelParts, name = "model"): Model {
   const { config, parameters, tokenizer, chatTemplate, generationConfig } = parts;
   if (tokenizer) checkVocabulary(tokenizer, config, name);
   return {
-    ...parts,
+    config,
+    parameters,
+    ...(tokenizer && { tokenizer }),
+    ...(chatTemplate !== undefined && { chatTemplate }),
+    ...(generationConfig && { generationConfig }),
     name,
+    save: (dir, options) => writeCheckpoint(dir, { config, tensors: parameters, ...textsOf(parts) }, options),
+  };
+}
+
+/** The parts of a checkpoint that are text. */
+export function textsOf({
+  tokenizer,
+  chatTemplate,
+  generationConfig,
+}: Omit<ModelParts, "config" | "parameters">) {
+  const files = tokenizer?.toJSON();
+  return {
+    ...(files && { tokenizerJson: { ...files.tokenizer }, tokenizerConfig: { ...files.config } }),
+    ...(chatTemplate !== undefined && { chatTemplate }),
+    ...(generationConfig && { generationConfig }),
+  };
+}
+
+/**
+ * The base with an adapter. Its parameters, which have the adapter merged in, are computed when they are first asked
+ * for; `save` writes an adapter folder, which names the base as it was loaded. `merged` makes a model of its own of it.
+ *
+ * @throws AttuneError when the adapter belongs to another model
+ */
+export function withAdapter(base: Model, adapter: Adapter, name = base.name): Model {
+  checkAdapter(base.config, adapter, name);
+  let parameters: Parameters | undefined;
+  return {
+    ...modelOf(base, name),
+    get parameters() {
+      parameters ??= mergeLora(base.config, base.parameters, adapter);
+      return parameters;
+    },
+    adapter,
     save: (dir, options) => {
-      const files = tokenizer?.toJSON();
-      return writeCheckpoint(
-        dir,
-        {
-          config,
-          tensors: parameters,
-          ...(files && { tokenizerJson: { ...files.tokenizer }, tokenizerConfig: { ...files.config } }),
-          ...(chatTemplate !== undefined && { chatTemplate }),
-          ...(generationConfig && { generationConfig }),
-        },
-        options,
-      );
+      const { generationConfig: _, ...files } = textsOf(base);
+      return writeAdapter(dir, { adapter, config: base.config, base: base.name, ...files }, options);
     },
   };
 }
+
+/** The model as a whole one: it is saved with all its parameters, also when it came from an adapter. */
+export const merged = (model: Model): Model => modelOf(model, model.name);
 
 /** The same model with other weights. */
 export const withParameters = (model: Model, parameters: Parameters): Model =>
   modelOf({ ...model, parameters }, model.name);
 
 /**
- * Reads a model from a folder, from the folder of a run (its best or last model), or from the Hugging Face hub.
+ * Reads a model from a folder, from the folder of a run (its best or last model), or from the Hugging Face hub. An
+ * adapter brings the base that it names.
  *
  * @param name folder, or `org/name[@revision]`
  * @throws CheckpointError for everything that does not fit: files, shapes, a tokenizer larger than the vocabulary
@@ -91,16 +127,12 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
       ...(onProgress && { onProgress: (p) => onProgress(p.received, p.total, p.file) }),
     }),
   );
+  if (await isAdapterFolder(dir)) return loadAdapted(name, dir, options);
   const read = await readCheckpoint(dir, {
     ...(onProgress && { onProgress: (done: number, total: number) => onProgress(done, total, "weights") }),
   });
   const { config, tensors, tokenizerJson, tokenizerConfig = {}, chatTemplate, generationConfig } = read;
-  const tokenizer =
-    tokenizerJson &&
-    createTokenizer(
-      { tokenizer: tokenizerJson as never, config: tokenizerConfig },
-      { modelType: config.family },
-    );
+  const tokenizer = tokenizerJson && tokenizerFrom(tokenizerJson, tokenizerConfig, config);
   return modelOf(
     {
       config,
@@ -111,6 +143,22 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     },
     name,
   );
+}
+
+const tokenizerFrom = (tokenizer: Json, config: Json, { family }: ModelConfig): Tokenizer =>
+  createTokenizer({ tokenizer: tokenizer as never, config }, { modelType: family });
+
+async function loadAdapted(name: string, dir: string, options: LoadModelOptions): Promise<Model> {
+  const { adapter, base, tokenizerJson, tokenizerConfig = {}, chatTemplate } = await readAdapter(dir);
+  if (base === undefined)
+    throw new CheckpointError(`${dir}: adapter_config.json names no base: set base_model_name_or_path`);
+  const model = await loadModel(base, { ...options, revision: undefined });
+  const own = {
+    ...model,
+    ...(tokenizerJson && { tokenizer: tokenizerFrom(tokenizerJson, tokenizerConfig, model.config) }),
+    ...(chatTemplate !== undefined && { chatTemplate }),
+  };
+  return withAdapter(modelOf(own, base), adapter, name);
 }
 
 /** A new model with random weights, drawn as transformers draws them. */

@@ -8,6 +8,8 @@ export interface FamilyModel {
   readonly embedding: string;
   /** Name of the output projection [V, C] where it is not tied. */
   readonly head: string;
+  /** Projections are stored [in, out], not [out, in]. */
+  readonly inputsFirst?: boolean;
   /** Every parameter below the heads: Hugging Face name and shape. */
   parameters(config: ModelConfig): Record<string, number[]>;
   /** Last hidden states, normalised, as rows [B T, C]. */

@@ -9,6 +9,7 @@ import { activations, conv1d, joinHeads, perLayer, toRows } from "./layers.ts";
 export const gpt2: FamilyModel = {
   embedding: "transformer.wte.weight",
   head: "lm_head.weight",
+  inputsFirst: true,
 
   parameters: ({ vocabSize, maxPositions, hiddenSize: c, intermediateSize: m, numLayers }) => ({
     "transformer.wte.weight": [vocabSize, c],

@@ -67,23 +67,23 @@ export interface Sequence {
 /** Attention of one layer: q [B, H, T, D], k and v [B, G, T, D], the result [B, H, T, D]. */
 export type Attend = (layer: number, query: Tensor, key: Tensor, value: Tensor) => Tensor;
 
-/**
- * x W' + b with W [out, in] as PyTorch's Linear keeps it, and the low-rank update of an adapter where the
- * weights hold one: x W' + scaling (x A') B' (Hu et al. 2021, eq. 3).
- */
+/** x W' + b with W [out, in] as PyTorch's Linear keeps it. */
 export const linear = (w: Weights, x: Tensor): Tensor =>
   adapted(w, x, matmul(x, w("weight"), { transposeB: true }));
 
 /** x W + b with W [in, out], the layout of GPT-2's Conv1D. */
 export const conv1d = (w: Weights, x: Tensor): Tensor => adapted(w, x, matmul(x, w("weight")));
 
+/**
+ * Adds the bias, and the low-rank update of an adapter where the weights hold one (see adapters/lora.ts): the scaling
+ * stands at the narrow place, [N, r].
+ */
 function adapted(w: Weights, x: Tensor, product: Tensor): Tensor {
   const bias = w.maybe("bias");
   const y = bias ? add(product, bias) : product;
   const [a, b, scaling] = [w.maybe("lora_A.weight"), w.maybe("lora_B.weight"), w.maybe("lora_scaling")];
-  if (!a || !b) return y;
-  const update = matmul(matmul(x, a, { transposeB: true }), b, { transposeB: true });
-  return add(y, scaling ? mul(update, scaling) : update);
+  if (!a || !b || !scaling) return y;
+  return add(y, matmul(mul(matmul(x, a, { transposeB: true }), scaling), b, { transposeB: true }));
 }
 
 /** [N, H D] rows to [B, H, T, D]. */

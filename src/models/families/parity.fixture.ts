@@ -1,7 +1,7 @@
 /** Goldens of tiny models (test/parity/golden), and comparison up to a tolerance. */
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { HostArray } from "../../graph/array.ts";
+import { type HostArray, hostArray } from "../../graph/array.ts";
 import { checkTensors, readCheckpoint, readTensors } from "../checkpoint.ts";
 import type { ModelConfig } from "../config.ts";
 import { parameterShapes } from "../model.ts";
@@ -53,4 +53,15 @@ export function expectClose(
     largest = Math.max(largest, Math.abs(value));
   }
   expect(worst / largest, what).toBeLessThan(tolerance);
+}
+
+/** Labels as transformers takes them, under their own token, moved under the token that predicts them. */
+export function shifted({ shape, data }: HostArray): HostArray {
+  const [rows, length] = shape as [number, number];
+  const at = (row: number, t: number) => (t + 1 < length ? Number(data[row * length + t + 1]) : -100);
+  return hostArray(
+    "int64",
+    shape,
+    Array.from({ length: rows * length }, (_, i) => at(Math.floor(i / length), i % length)),
+  );
 }

@@ -17,7 +17,7 @@ import {
 import { openLocalEngine } from "../../graph/node-providers.ts";
 import type { ModelConfig } from "../config.ts";
 import { hiddenStates, logitsOf, parameterSpecs, scoresOf, type TokenBatch, tokenSpec } from "../model.ts";
-import { arrayOf, expectClose, goldenModel } from "./parity.fixture.ts";
+import { arrayOf, expectClose, goldenModel, shifted } from "./parity.fixture.ts";
 
 const languageModels = [
   "gpt2",
@@ -39,17 +39,6 @@ afterAll(() => engine.dispose());
 
 const logits = (config: ModelConfig, params: Tree<Tensor>, batch: Tree<Tensor>) =>
   logitsOf(config, params, hiddenStates(config, params, batch as unknown as TokenBatch));
-
-/** Labels as transformers takes them, under their own token, moved under the token that predicts them. */
-function shifted({ shape, data }: HostArray): HostArray {
-  const [rows, length] = shape as [number, number];
-  const at = (row: number, t: number) => (t + 1 < length ? Number(data[row * length + t + 1]) : -100);
-  return hostArray(
-    "int64",
-    shape,
-    Array.from({ length: rows * length }, (_, i) => at(Math.floor(i / length), i % length)),
-  );
-}
 
 describe.each(languageModels)("%s", (name) => {
   it("has the logits, the loss and every gradient of transformers, with rows padded on the right", async () => {

@@ -5,7 +5,12 @@
  * on the CPU, with its inputs copied there and its results back. Products therefore are `Gemm`, or `MatMul`
  * of transposed operands, and log softmax is what it means. Comparisons of int64 stay on the CPU on purpose:
  * they are exact there, and work on token ids and positions, which are small and come from the host anyway.
+ *
+ * There are no doubles on the card, nor any kernel for them in the web package's build: what a graph computes
+ * in float64 between float32 values (AdamW's 1 - b^t) is computed in float32, with a relative error of 1e-5
+ * in the first steps.
  */
+import { type DType, type HostArray, hostArray } from "./array.ts";
 import { addDims, type Dim } from "./dims.ts";
 import {
   type Lowering,
@@ -15,6 +20,8 @@ import {
   standardLowering,
 } from "./lowering.ts";
 import { biasIntoProduct, cpuLowering, cpuTakes, plainProduct } from "./lowering-cpu.ts";
+import { onnxTypes } from "./onnx/builder.ts";
+import type { Tensor } from "./tensor.ts";
 
 /** Buffers that one shader may bind, in every implementation, less one for its result. */
 const inputsPerShader = 7;
@@ -58,9 +65,24 @@ const concat: LoweringRule = (b, { attributes }, inputs) => {
   return b.emit("Concat", parts, { axis: attributes.axis as number });
 };
 
+const single = (dtype: DType): DType => (dtype === "float64" ? "float32" : dtype);
+
+const cast: LoweringRule = (b, { inputs: [x], outputs: [y] }, inputs) => {
+  const to = single((y as Tensor).dtype);
+  return single((x as Tensor).dtype) === to
+    ? b.emit("Identity", inputs)
+    : b.emit("Cast", inputs, { to: onnxTypes[to] });
+};
+
+const constant: LoweringRule = (b, { attributes }) => {
+  const value = attributes.value as HostArray;
+  if (value.dtype !== "float64") return [b.constant(value)];
+  return [b.constant(hostArray("float32", value.shape, Array.from(value.data as Float64Array)))];
+};
+
 const { logSoftmax: _, matmulInt8: __, ...shared } = cpuLowering;
 
-const webgpuLowering: LoweringTable = { ...shared, matmul: product, split, concat };
+const webgpuLowering: LoweringTable = { ...shared, constant, cast, matmul: product, split, concat };
 
 export const webgpu: Lowering = {
   table: webgpuLowering,

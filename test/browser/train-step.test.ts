@@ -15,6 +15,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: ${whyN
   const count = 20;
   let browser: Browser;
   let expected: number[];
+  let gpuBrowser: Browser | undefined;
 
   beforeAll(async () => {
     browser = await launch();
@@ -22,12 +23,19 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: ${whyN
     expected = await lossesOfSteps(engine, gpt2Files(), count);
     await engine.dispose();
   });
-  afterAll(() => browser?.close());
+  afterAll(async () => {
+    await browser?.close();
+    await gpuBrowser?.close();
+  });
 
   /** Runs the page's own `train`, and fails with what the page said where it throws. */
-  async function trainInPage(request: PageRequest, isolated: boolean, entry = "train"): Promise<PageReply> {
+  async function trainInPage(
+    request: PageRequest,
+    isolated: boolean,
+    { entry = "train", opened = browser } = {},
+  ): Promise<PageReply> {
     const served = await servePage("./page.fixture.ts", { isolated });
-    const page = await browser.newPage();
+    const page = await opened.newPage();
     const said: string[] = [];
     page.on("console", (message) => said.push(message.text()));
     page.on("pageerror", (error) => said.push(String(error)));
@@ -50,7 +58,8 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: ${whyN
   ];
   for (const [how, request, isolated] of cases)
     it(`gives the losses of Node to 1e-4, ${how}, step by step and in a scan`, async () => {
-      const reply = await trainInPage(request, isolated, how.includes("worker") ? "trainInWorker" : "train");
+      const entry = how.includes("worker") ? "trainInWorker" : "train";
+      const reply = await trainInPage(request, isolated, { entry });
       expect(reply.isolated).toBe(isolated);
       expect(reply.steps).toHaveLength(count);
       for (const [k, loss] of expected.entries()) {
@@ -58,6 +67,21 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: ${whyN
         expect(Math.abs((reply.scan[k] as number) - loss)).toBeLessThan(1e-4);
       }
     });
+
+  it("gives the losses of Node to 1e-3 on WebGPU, step by step and in a scan", async ({ skip }) => {
+    const count = 5;
+    gpuBrowser = await launch({ gpu: true });
+    const request: PageRequest = { provider: "webgpu", threads: 1, steps: count };
+    const reply = await trainInPage(request, true, { opened: gpuBrowser }).catch((error: Error) => {
+      if (/webgpu provider (needs|finds)/.test(error.message))
+        return skip("this Chromium has no SwiftShader");
+      throw error;
+    });
+    for (let k = 0; k < count; k++) {
+      expect(Math.abs((reply.steps[k] as number) - (expected[k] as number))).toBeLessThan(1e-3);
+      expect(Math.abs((reply.scan[k] as number) - (expected[k] as number))).toBeLessThan(1e-3);
+    }
+  });
 
   it("says in one line what threads and WebGPU need where a page does not have it", async () => {
     await expect(trainInPage({ provider: "wasm", threads: 2, steps: 1 }, false)).rejects.toThrow(

@@ -36,7 +36,10 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
   div: (ab, dy, y) => [div(dy, two(ab)[1]), neg(div(mul(dy, y), two(ab)[1]))],
   pow: (ab, dy, y) => {
     const [a, b] = two(ab);
-    return [mul(dy, mul(b, op.pow(a, sub(b, 1)))), b.node.op === "constant" ? undefined : mul(dy, mul(y, op.log(a)))];
+    return [
+      mul(dy, mul(b, op.pow(a, sub(b, 1)))),
+      b.node.op === "constant" ? undefined : mul(dy, mul(y, op.log(a))),
+    ];
   },
   maximum: (ab, dy) => {
     const [a, b] = two(ab);
@@ -66,7 +69,12 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
   reshape: (x, dy) => [op.reshape(dy, one(x).shape)],
   transpose: (_, dy, __, { attributes }) => {
     const order = attributes.order as readonly number[];
-    return [op.transpose(dy, order.map((_, i) => order.indexOf(i)))];
+    return [
+      op.transpose(
+        dy,
+        order.map((_, i) => order.indexOf(i)),
+      ),
+    ];
   },
   expand: (_, dy) => [dy],
   slice: (x, dy, _, { attributes }) => {
@@ -107,7 +115,9 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
   topK: (x, dy, _, { outputs }) => [op.scatterAddAlong(op.zerosLike(one(x)), outputs[1] as Tensor, dy)],
 
   scan: () => {
-    throw new AttuneError("grad: scan has no gradient; take the gradient inside its body, or put stopGradient around it");
+    throw new AttuneError(
+      "grad: scan has no gradient; take the gradient inside its body, or put stopGradient around it",
+    );
   },
 
   // Reading by index
@@ -123,9 +133,19 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     ]);
     const others = x.shape.map((_, i) => i).filter((i) => i !== axis);
     const order = [axis, ...others];
-    const zeros = op.full(order.map((i) => x.shape[i] as Dim), 0, x.dtype);
+    const zeros = op.full(
+      order.map((i) => x.shape[i] as Dim),
+      0,
+      x.dtype,
+    );
     const added = op.scatterAddRows(zeros, op.reshape(indices, [multiplyDims(...indices.shape)]), rows);
-    return [op.transpose(added, order.map((_, i) => order.indexOf(i))), undefined];
+    return [
+      op.transpose(
+        added,
+        order.map((_, i) => order.indexOf(i)),
+      ),
+      undefined,
+    ];
   },
   gatherAlong: (inputs, dy, _, { attributes }) => {
     const [x, indices] = two(inputs);
@@ -181,7 +201,11 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     const [, mean, inverse] = outputs as [Tensor, Tensor, Tensor];
     const centred = mul(sub(x, mean), inverse);
     const dx = normGradient(centred, mul(dy, weight), inverse, true);
-    return [addDefined(dx, throughMean(x, dys[1]), throughInverse(centred, inverse, dys[2])), mul(dy, centred), dy];
+    return [
+      addDefined(dx, throughMean(x, dys[1]), throughInverse(centred, inverse, dys[2])),
+      mul(dy, centred),
+      dy,
+    ];
   },
   rmsNorm: (inputs, dy, _, { outputs }, dys) => {
     const [x, weight] = two(inputs);
@@ -196,11 +220,7 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     const half = (x.shape.at(-1) as number) / 2;
     const [x1, x2] = op.split(x, [half, half], -1) as [Tensor, Tensor];
     const [d1, d2] = op.split(dy, [half, half], -1) as [Tensor, Tensor];
-    return [
-      op.rotary(dy, cosine, neg(sine)),
-      add(mul(d1, x1), mul(d2, x2)),
-      sub(mul(d2, x1), mul(d1, x2)),
-    ];
+    return [op.rotary(dy, cosine, neg(sine)), add(mul(d1, x1), mul(d2, x2)), sub(mul(d2, x1), mul(d1, x2))];
   },
   // With P = softmax(S): dS = P (dP - rowsum(dO O)), as in FlashAttention (Dao et al. 2022), section 3.1.
   attention: (inputs, dy, y, { attributes, outputs }, dys) => {
@@ -238,13 +258,28 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
 /** Operations whose derivative is zero wherever it exists, or that take or give whole numbers. */
 export const withoutGradient = new Set([
   ...["input", "constant", "stopGradient", "arange", "dimValue", "argmax", "sign", "floor", "ceil", "round"],
-  ...["equal", "less", "lessEqual", "greater", "greaterEqual", "and", "or", "not", "isNaN", "isInfinite", "mod"],
+  ...[
+    "equal",
+    "less",
+    "lessEqual",
+    "greater",
+    "greaterEqual",
+    "and",
+    "or",
+    "not",
+    "isNaN",
+    "isInfinite",
+    "mod",
+  ],
 ]);
 
 /** The gradient of a reduction with the reduced axes back in place as 1. */
 function restored(x: Tensor, dy: Tensor, { attributes }: Node): Tensor {
   const axes = attributes.axes as readonly number[];
-  return op.reshape(dy, x.shape.map((dim, i) => (axes.includes(i) ? 1 : dim)));
+  return op.reshape(
+    dy,
+    x.shape.map((dim, i) => (axes.includes(i) ? 1 : dim)),
+  );
 }
 
 function toExtremes(x: Tensor, dy: Tensor, y: Tensor, node: Node): Tensor {
@@ -272,4 +307,3 @@ const throughMean = (x: Tensor, dMean?: Tensor): Tensor | undefined =>
 const throughInverse = (y: Tensor, inverse: Tensor, dInverse?: Tensor): Tensor | undefined =>
   dInverse &&
   neg(mul(y, div(mul(dInverse, mul(inverse, inverse)), op.dimValue(y.shape.at(-1) as Dim, y.dtype))));
-

@@ -4,15 +4,15 @@ import { bytesPerElement, type DType, type HostArray } from "../array.ts";
 import { type Dim, type Shape, termsOf } from "../dims.ts";
 import { AttuneError } from "../errors.ts";
 import {
-  AttributeProto_AttributeType as AttributeType,
   type AttributeProto,
   AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataLocation as DataLocation,
   type GraphProto,
   GraphProtoSchema,
   ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
-  TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as OnnxType,
   type TensorProto,
   TensorProtoSchema,
@@ -49,8 +49,17 @@ export function tensorProto(name: string, value: HostArray): TensorProto {
 }
 
 /** A tensor whose bytes stand in a file (or in memory under that name) beside the model. */
-export function externalTensorProto(name: string, value: HostArray, location: string, offset = 0): TensorProto {
-  const entries = { location, offset: `${offset}`, length: `${value.data.length * bytesPerElement(value.dtype)}` };
+export function externalTensorProto(
+  name: string,
+  value: HostArray,
+  location: string,
+  offset = 0,
+): TensorProto {
+  const entries = {
+    location,
+    offset: `${offset}`,
+    length: `${value.data.length * bytesPerElement(value.dtype)}`,
+  };
   return create(TensorProtoSchema, {
     name,
     dataType: onnxTypes[value.dtype],
@@ -67,7 +76,9 @@ export function valueInfo(name: string, dtype: DType, shape: Shape): ValueInfoPr
       : { value: { case: "dimParam" as const, value: d } };
   return create(ValueInfoProtoSchema, {
     name,
-    type: { value: { case: "tensorType", value: { elemType: onnxTypes[dtype], shape: { dim: shape.map(dim) } } } },
+    type: {
+      value: { case: "tensorType", value: { elemType: onnxTypes[dtype], shape: { dim: shape.map(dim) } } },
+    },
   });
 }
 
@@ -75,9 +86,15 @@ function attribute(name: string, value: OnnxAttribute): AttributeProto {
   if (typeof value === "number")
     return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
   if (typeof value === "string")
-    return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) });
-  if ("graph" in value) return create(AttributeProtoSchema, { name, type: AttributeType.GRAPH, g: value.graph });
-  if ("float" in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+    return create(AttributeProtoSchema, {
+      name,
+      type: AttributeType.STRING,
+      s: new TextEncoder().encode(value),
+    });
+  if ("graph" in value)
+    return create(AttributeProtoSchema, { name, type: AttributeType.GRAPH, g: value.graph });
+  if ("float" in value)
+    return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
 }
 
@@ -114,8 +131,11 @@ export class OnnxBuilder {
     attributes: Readonly<Record<string, OnnxAttribute>> = {},
     outputs: number | readonly string[] = 1,
   ): string[] {
-    const [domain, opType] = operator.includes(":") ? (operator.split(":") as [string, string]) : ["", operator];
-    const names = typeof outputs === "number" ? Array.from({ length: outputs }, () => this.fresh(opType)) : outputs;
+    const [domain, opType] = operator.includes(":")
+      ? (operator.split(":") as [string, string])
+      : ["", operator];
+    const names =
+      typeof outputs === "number" ? Array.from({ length: outputs }, () => this.fresh(opType)) : outputs;
     this.nodes.push(
       create(NodeProtoSchema, {
         name: this.fresh(opType),
@@ -159,7 +179,11 @@ export class OnnxBuilder {
     const key = values.join();
     const known = this.#constants.get(key);
     if (known) return known;
-    const name = this.constant({ dtype: "int64", shape: [values.length], data: BigInt64Array.from(values, BigInt) });
+    const name = this.constant({
+      dtype: "int64",
+      shape: [values.length],
+      data: BigInt64Array.from(values, BigInt),
+    });
     this.#constants.set(key, name);
     return name;
   }
@@ -178,8 +202,10 @@ export class OnnxBuilder {
     const known = this.#sizes.get(dim);
     if (known) return known;
     const terms = termsOf(dim);
-    const name = terms.length === 1 && terms[0]?.coefficient === 1 && terms[0].names.length === 1 ? dim : undefined;
-    if (this.#outer && terms.every((t) => t.names.every((n) => !this.#knows(n)))) return this.#outer.size(dim);
+    const name =
+      terms.length === 1 && terms[0]?.coefficient === 1 && terms[0].names.length === 1 ? dim : undefined;
+    if (this.#outer && terms.every((t) => t.names.every((n) => !this.#knows(n))))
+      return this.#outer.size(dim);
     const value = name ? this.#named(name) : this.#polynomial(terms);
     this.#sizes.set(dim, value);
     return value;
@@ -187,14 +213,20 @@ export class OnnxBuilder {
 
   #named(name: string): string {
     const source = this.#dims.get(name);
-    if (!source) throw new AttuneError(`compile: the size of ${name} is not known: no input has it, and nothing that sliceTo cut to it is used`);
+    if (!source)
+      throw new AttuneError(
+        `compile: the size of ${name} is not known: no input has it, and nothing that sliceTo cut to it is used`,
+      );
     if ("emit" in source) return source.emit();
     return this.emit("Shape", [source.value], { start: source.axis, end: source.axis + 1 })[0] as string;
   }
 
   #polynomial(terms: ReturnType<typeof termsOf>): string {
     const products = terms.map(({ coefficient, names }) => {
-      const factors = [...names.map((n) => this.size(n)), ...(coefficient === 1 && names.length > 0 ? [] : [this.int64s([coefficient])])];
+      const factors = [
+        ...names.map((n) => this.size(n)),
+        ...(coefficient === 1 && names.length > 0 ? [] : [this.int64s([coefficient])]),
+      ];
       return factors.reduce((a, b) => this.emit("Mul", [a, b])[0] as string);
     });
     return products.reduce((a, b) => this.emit("Add", [a, b])[0] as string);
@@ -219,7 +251,8 @@ export class OnnxBuilder {
       }
     }
     if (run.length > 0 || parts.length === 0) parts.push(this.int64s(run));
-    const value = parts.length === 1 ? (parts[0] as string) : (this.emit("Concat", parts, { axis: 0 })[0] as string);
+    const value =
+      parts.length === 1 ? (parts[0] as string) : (this.emit("Concat", parts, { axis: 0 })[0] as string);
     this.#sizes.set(key, value);
     return value;
   }

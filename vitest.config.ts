@@ -26,7 +26,10 @@ export default defineConfig(({ mode }) => {
   return {
     resolve: {
       // `attune/graph` in tests, benches and examples is the source, as in tsconfig.json
-      alias: [{ find: /^attune\/([a-z]+)$/, replacement: here("./src/$1/index.ts") }],
+      alias: [
+        { find: /^attune\/([a-z]+)$/, replacement: here("./src/$1/index.ts") },
+        { find: /^attune\/([a-z]+\/(?:node|browser))$/, replacement: here("./src/$1.ts") },
+      ],
     },
     test: {
       include,

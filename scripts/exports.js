@@ -1,5 +1,6 @@
 /**
- * The `exports` of package.json: one subpath for every room of src/ that has a public list (index.ts), `attune/ROOM`.
+ * The `exports` of package.json: one subpath for every room of src/ that has a public list (index.ts), `attune/ROOM`,
+ * and one for what the room has for Node or for browsers alone (node.ts, browser.ts), `attune/ROOM/node`.
  * `node scripts/exports.js` says what is missing or too much (exit 1), `--fix` writes it.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,8 +11,16 @@ const rooms = readdirSync("src")
   .sort();
 /** @type {Record<string, string | { types: string, default: string }>} */
 const wanted = {};
-for (const room of rooms)
-  wanted[`./${room}`] = { types: `./dist/${room}/index.d.ts`, default: `./dist/${room}/index.js` };
+const entry = (/** @type {string} */ path) => ({
+  types: `./dist/${path}.d.ts`,
+  default: `./dist/${path}.js`,
+});
+for (const room of rooms) {
+  wanted[`./${room}`] = entry(`${room}/index`);
+  for (const platform of ["browser", "node"])
+    if (existsSync(`src/${room}/${platform}.ts`))
+      wanted[`./${room}/${platform}`] = entry(`${room}/${platform}`);
+}
 wanted["./package.json"] = "./package.json";
 
 if (JSON.stringify(manifest.exports) !== JSON.stringify(wanted)) {

@@ -1,4 +1,16 @@
-/** Trace, differentiate, lower and run functions over tensors. */
+/**
+ * Trace, differentiate, lower and run functions over tensors.
+ *
+ * @example
+ * import { compile, grad, hostArray, mul, sum, type Tensor } from "attune/graph";
+ * import { createEngine } from "attune/graph/node";
+ *
+ * const slope = grad(({ x }) => sum(mul(x as Tensor, x as Tensor))); // of the sum of squares: 2 x
+ * const engine = await createEngine();
+ * const program = await engine.load(compile((p) => slope(p), [{ x: { dtype: "float32", shape: ["N"] } }]));
+ * console.log(await engine.run(program, [{ x: hostArray("float32", [2], [1, -3]) }])); // 2, -6
+ * await engine.dispose();
+ */
 export * from "./array.ts";
 export { checkpoint } from "./checkpoint.ts";
 export { type CompileOptions, compile, type Program, type Provider } from "./compile.ts";

@@ -1,0 +1,48 @@
+/** Every entry point has an `@example`, and it runs as it stands. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { configOf, createModel, createTokenizer, trainBpe } from "../src/models/index.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "attune-examples-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const rooms = readdirSync(join(root, "src"), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name)
+  .filter((name) => readdirSync(join(root, "src", name)).includes("index.ts"));
+
+/** The code of the header's `@example`, with `attune/...` pointing at the sources. */
+function exampleOf(room: string): string | undefined {
+  const source = readFileSync(join(root, "src", room, "index.ts"), "utf8");
+  const header = /^\/\*\*([\s\S]*?)\*\//.exec(source)?.[1] ?? "";
+  const code = /@example\n([\s\S]*)$/.exec(header)?.[1]?.replace(/^ \* ?/gm, "");
+  const url = (path: string) => pathToFileURL(join(root, "src", path)).href;
+  return code
+    ?.replace(/"attune\/([a-z]+)"/g, (_, name) => JSON.stringify(url(`${name}/index.ts`)))
+    .replace(/"attune\/([a-z]+\/[a-z]+)"/g, (_, path) => JSON.stringify(url(`${path}.ts`)));
+}
+
+/** What an example may find in its folder: a small model under the name that stands for the reader's own. */
+async function saveOwnModel(): Promise<void> {
+  const { tokenizer, config } = trainBpe(["two and two is four. one and one is two."], { vocabSize: 300 });
+  const built = createTokenizer({ tokenizer, config });
+  const sizes = { vocabSize: built.vocabSize, hiddenSize: 16, numLayers: 1, numHeads: 2, maxPositions: 64 };
+  await createModel(configOf("llama", sizes), 0, built).save(join(folder, "my-model"));
+}
+
+describe("the example of each entry point", () => {
+  it.each(rooms)("attune/%s runs", async (room) => {
+    const code = exampleOf(room);
+    expect(code, `src/${room}/index.ts has no @example in its header`).toBeDefined();
+    if (code?.includes("my-model")) await saveOwnModel();
+    const file = join(folder, `${room}.ts`);
+    writeFileSync(file, code as string);
+    const loader = new URL("../scripts/register-ts.js", import.meta.url).href;
+    execFileSync(process.execPath, ["--import", loader, file], { cwd: folder, stdio: "pipe" });
+  });
+});

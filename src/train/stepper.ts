@@ -34,6 +34,8 @@ export interface StepperOptions extends StepOptions {
   readonly batch: Tree<TensorSpec>;
   /** Micro-batches of a step are added up when true. */
   readonly accumulate: boolean;
+  /** Weights that do not train; the loss finds them as `frozen` of its batch. */
+  readonly frozen?: Tree<HostArray>;
   /** State to go on from; zeros by default. */
   readonly state?: Tree<HostArray>;
 }
@@ -44,6 +46,7 @@ export interface Stepper {
   /** The parameters as they are now, for other programs of the same engine. */
   readonly parameters: Tree<Resident>;
   readonly state: Tree<Resident>;
+  readonly frozen: Tree<Resident>;
   free(): Promise<void>;
 }
 
@@ -56,7 +59,8 @@ const numbersOf = (tree: Tree<Value>): Record<string, number> =>
 
 export async function createStepper(options: StepperOptions): Promise<Stepper> {
   const { engine, optimizer, parameters } = options;
-  const specs = mapTree(parameters, ({ dtype, shape }): TensorSpec => ({ dtype, shape }));
+  const frozen = await engine.put(options.frozen ?? {});
+  const specs = specsOf(parameters);
   const zeros = () =>
     mapTree(optimizer.init(specs), ({ dtype, shape }) => zerosArray(dtype, shape as number[]));
   const programs = options.accumulate ? accumulating(options, specs) : [fused(options, specs)];
@@ -70,6 +74,7 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
   const withItems = (arrays: Tree<Value>, items: number): Tree<Value> => ({
     ...arrays,
     num_items: scalarOf(items),
+    ...(options.frozen && { frozen }),
   });
 
   return {
@@ -79,6 +84,7 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
     get state() {
       return state as Tree<Resident>;
     },
+    frozen,
     async step(micro, items, learningRate) {
       const rate = { learning_rate: scalarOf(learningRate) };
       const take = (out: Tree<Value>) => {
@@ -103,20 +109,28 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
       return { ...metrics, ...take(await engine.run(update, [params, state, sums, rate])) };
     },
     async free() {
-      for (const tree of [params, state, sums]) if (tree) await engine.free(tree as Tree<Resident>);
+      for (const tree of [params, state, sums, frozen]) if (tree) await engine.free(tree as Tree<Resident>);
       for (const executable of loaded) await engine.unload(executable);
     },
   };
 }
 
-const fused = ({ engine, loss, batch, ...options }: StepperOptions, specs: Tree<TensorSpec>) =>
-  compileTrainStep(loss, options, specs, { ...batch, num_items: scalarSpec }, { provider: engine.provider });
+const specsOf = (tree: Tree<HostArray>): Tree<TensorSpec> =>
+  mapTree(tree, ({ dtype, shape }) => ({ dtype, shape }));
+
+/** A micro-batch as the programs get it. */
+const microSpecs = ({ batch, frozen }: StepperOptions): Tree<TensorSpec> => ({
+  ...batch,
+  num_items: scalarSpec,
+  ...(frozen && { frozen: specsOf(frozen) }),
+});
+
+const fused = (options: StepperOptions, specs: Tree<TensorSpec>) =>
+  compileTrainStep(options.loss, options, specs, microSpecs(options), { provider: options.engine.provider });
 
 /** One program adds the gradients of a micro-batch to a sum, another one updates with the sum. */
-function accumulating(
-  { engine, loss, batch, optimizer, maxGradNorm }: StepperOptions,
-  specs: Tree<TensorSpec>,
-) {
+function accumulating(options: StepperOptions, specs: Tree<TensorSpec>) {
+  const { engine, loss, optimizer, maxGradNorm } = options;
   const { provider } = engine;
   const addUp = compile(
     (params, sums, micro, { keep }) => {
@@ -132,7 +146,7 @@ function accumulating(
         metrics: { loss: value, ...metrics },
       };
     },
-    [specs, specs, { ...batch, num_items: scalarSpec }, { keep: scalarSpec }] as const,
+    [specs, specs, microSpecs(options), { keep: scalarSpec }] as const,
     { provider, donate: { gradients: 1 } },
   );
   const update = compile(

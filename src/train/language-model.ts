@@ -33,22 +33,16 @@ import type { Loss } from "./step.ts";
 export interface LanguageModelLossOptions {
   /** Adds the metric `mean_token_accuracy`: the share of labels that have the largest logit. Costs a pass over the logits. */
   accuracy?: boolean;
-  /** The model's parameters from those that train and the `frozen` ones of the batch, as `withLora` makes them. */
-  weights?: Weights;
 }
-
-/** (trained, frozen) to the parameters of the model. */
-export type Weights = (params: Tree<Tensor>, frozen: Tree<Tensor>) => Tree<Tensor>;
 
 /** Sums over the labels of a batch: `nll` in nats, `correct` (the label has the largest logit) and `count`. */
 export function labelSums(
   config: ModelConfig,
   params: Tree<Tensor>,
   batch: Tree<Tensor>,
-  { accuracy = true, weights: weightsOf = (own) => own }: LanguageModelLossOptions = {},
+  { accuracy = true }: LanguageModelLossOptions = {},
 ): Record<"nll" | "count", Tensor> & { correct?: Tensor } {
-  const all = weightsOf(params, (batch.frozen ?? {}) as Tree<Tensor>);
-  const logits = logitsOf(config, all, hiddenStates(config, all, batch as unknown as TokenBatch)); // [B T, V]
+  const logits = logitsOf(config, params, hiddenStates(config, params, batch as unknown as TokenBatch)); // [B T, V]
   const labels = reshape(batch.labels as Tensor, [-1]);
   const ignored = equal(labels, -100);
   const ids = where(ignored, 0, labels);
@@ -62,9 +56,9 @@ export function labelSums(
 
 /** Loss over a batch {input_ids, labels[, position_ids, segment_ids]}, all [B, T] int64, and [num_items], float32 []. */
 export const languageModelLoss =
-  (config: ModelConfig, { accuracy = false, ...options }: LanguageModelLossOptions = {}): Loss =>
+  (config: ModelConfig, { accuracy = false }: LanguageModelLossOptions = {}): Loss =>
   (params: Tree<Tensor>, batch: Tree<Tensor>) => {
-    const { nll, count, correct } = labelSums(config, params, batch, { accuracy, ...options });
+    const { nll, count, correct } = labelSums(config, params, batch, { accuracy });
     const items = (batch.num_items as Tensor | undefined) ?? maximum(count, 1);
     return {
       loss: div(nll, items),

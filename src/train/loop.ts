@@ -63,17 +63,13 @@ export interface LoopOptions {
   readonly optimizer: Optimizer;
   readonly maxGradNorm?: number;
   readonly parameters: Readonly<Record<string, HostArray>>;
-  /** Weights that do not train, for the loss as `frozen` of its batch. */
-  readonly frozen?: Readonly<Record<string, HostArray>>;
   readonly batchSpec: Tree<{ dtype: HostArray["dtype"]; shape: readonly (string | number)[] }>;
-  /** Arrays in the engine that every batch gets as `frozen`, see trainable.ts. */
-  readonly frozen?: Tree<Resident>;
   readonly accumulate: boolean;
   readonly totalSteps: number;
   readonly learningRate: (step: number) => number;
   readonly batchAt: (step: number) => StepBatch;
   /** Metrics of the held-out data, without the `eval_` before them. */
-  readonly evaluate?: (parameters: Tree<Resident>, frozen: Tree<Resident>) => Promise<Metrics>;
+  readonly evaluate?: (parameters: Tree<Resident>) => Promise<Metrics>;
   readonly evalSteps: number;
   /** The metric that says what is best; `eval_loss` and other losses are better when smaller. */
   readonly metricForBest: string;
@@ -112,7 +108,6 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     parameters: unflatten(options.parameters),
     batch: options.batchSpec,
     accumulate: options.accumulate,
-    ...(options.frozen && { frozen: unflatten(options.frozen) }),
     ...(options.from && { state: unflatten(options.from.optimizer) }),
   });
   const state: LoopState = { step: 0, num_tokens: 0, stale: 0, ...options.from?.state };
@@ -152,16 +147,14 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       }
       const batch = batchAt(state.step);
       const learning_rate = options.learningRate(state.step);
-      const { frozen } = options;
-      const micro = frozen ? batch.micro.map((arrays) => ({ ...arrays, frozen })) : batch.micro;
-      const measured = await stepper.step(micro, batch.items, learning_rate);
+      const measured = await stepper.step(batch.micro, batch.items, learning_rate);
       checkFinite(measured, state.step + 1, batch, options.rescue);
       state.step++;
       state.num_tokens += batch.tokens;
       metrics = { ...measured, learning_rate, num_tokens: state.num_tokens, epoch: batch.epoch };
       const isLast = state.step === totalSteps;
       if (evaluate && (state.step % options.evalSteps === 0 || isLast)) {
-        const found = await evaluate(stepper.parameters, stepper.frozen);
+        const found = await evaluate(stepper.parameters);
         for (const [name, value] of Object.entries(found)) metrics[`eval_${name}`] = value;
         await judge(metrics);
       }

@@ -34,8 +34,6 @@ export interface StepperOptions extends StepOptions {
   readonly batch: Tree<TensorSpec>;
   /** Micro-batches of a step are added up when true. */
   readonly accumulate: boolean;
-  /** Weights that do not train; the loss finds them as `frozen` of its batch. */
-  readonly frozen?: Tree<HostArray>;
   /** State to go on from; zeros by default. */
   readonly state?: Tree<HostArray>;
 }
@@ -46,7 +44,6 @@ export interface Stepper {
   /** The parameters as they are now, for other programs of the same engine. */
   readonly parameters: Tree<Resident>;
   readonly state: Tree<Resident>;
-  readonly frozen: Tree<Resident>;
   free(): Promise<void>;
 }
 
@@ -59,7 +56,6 @@ const numbersOf = (tree: Tree<Value>): Record<string, number> =>
 
 export async function createStepper(options: StepperOptions): Promise<Stepper> {
   const { engine, optimizer, parameters } = options;
-  const frozen = await engine.put(options.frozen ?? {});
   const specs = specsOf(parameters);
   const zeros = () =>
     mapTree(optimizer.init(specs), ({ dtype, shape }) => zerosArray(dtype, shape as number[]));
@@ -74,7 +70,6 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
   const withItems = (arrays: Tree<Value>, items: number): Tree<Value> => ({
     ...arrays,
     num_items: scalarOf(items),
-    ...(options.frozen && { frozen }),
   });
 
   return {
@@ -84,7 +79,6 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
     get state() {
       return state as Tree<Resident>;
     },
-    frozen,
     async step(micro, items, learningRate) {
       const rate = { learning_rate: scalarOf(learningRate) };
       const take = (out: Tree<Value>) => {
@@ -109,7 +103,7 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
       return { ...metrics, ...take(await engine.run(update, [params, state, sums, rate])) };
     },
     async free() {
-      for (const tree of [params, state, sums, frozen]) if (tree) await engine.free(tree as Tree<Resident>);
+      for (const tree of [params, state, sums]) if (tree) await engine.free(tree as Tree<Resident>);
       for (const executable of loaded) await engine.unload(executable);
     },
   };
@@ -119,11 +113,7 @@ const specsOf = (tree: Tree<HostArray>): Tree<TensorSpec> =>
   mapTree(tree, ({ dtype, shape }) => ({ dtype, shape }));
 
 /** A micro-batch as the programs get it. */
-const microSpecs = ({ batch, frozen }: StepperOptions): Tree<TensorSpec> => ({
-  ...batch,
-  num_items: scalarSpec,
-  ...(frozen && { frozen: specsOf(frozen) }),
-});
+const microSpecs = ({ batch }: StepperOptions): Tree<TensorSpec> => ({ ...batch, num_items: scalarSpec });
 
 const fused = (options: StepperOptions, specs: Tree<TensorSpec>) =>
   compileTrainStep(options.loss, options, specs, microSpecs(options), { provider: options.engine.provider });

@@ -5,9 +5,10 @@ import { sft } from "../train/sft.ts";
 import type { SftOptions } from "../train/sft-options.ts";
 import { chatTemplateFrom } from "./chat-template.ts";
 import type { Implementation } from "./command.ts";
+import { type LoraFlags, loraFrom } from "./lora-options.ts";
 import { showPreflight } from "./preflight.ts";
 
-interface Options extends Omit<SftOptions, "model" | "data" | "evalData" | "outputDir"> {
+interface Options extends Omit<SftOptions, "model" | "data" | "evalData" | "outputDir" | "lora">, LoraFlags {
   readonly model: string;
   readonly data: readonly string[];
   readonly evalData?: readonly string[];
@@ -18,22 +19,24 @@ export const runSft: Implementation<Options> = async (context, { model: name, ou
   const { signal, threads } = context;
   const chatTemplate = options.chatTemplate && (await chatTemplateFrom(options.chatTemplate));
   const model = await loadModel(name, { signal });
+  const lora = loraFrom(options);
   let progress: ReturnType<typeof context.progress> | undefined;
   const started = performance.now();
   const result = await sft(
     {
       ...options,
       ...(chatTemplate && { chatTemplate }),
+      ...(lora && { lora }),
       model,
       outputDir: output,
+      provider: context.provider,
       ...(threads !== undefined && { threads }),
     },
     {
       signal,
-      onStart: ({ train, eval: held, totalSteps, step }) => {
-        const tokenizer = model.tokenizer as NonNullable<typeof model.tokenizer>;
-        for (const line of showPreflight(preflight(train, tokenizer), process.stderr.isTTY === true))
-          context.note(line);
+      onStart: ({ train, eval: held, tokenizer, totalSteps, step }) => {
+        const colour = process.stderr.isTTY === true && !process.env.NO_COLOR;
+        for (const line of showPreflight(preflight(train, tokenizer), colour)) context.note(line);
         if (held) context.note(`held out: ${held.rows} rows`);
         if (step > 0) context.note(`going on after step ${step}`);
         progress = context.progress({ label: "sft", total: totalSteps });
@@ -57,7 +60,9 @@ export const runSft: Implementation<Options> = async (context, { model: name, ou
   const { metrics, best, steps, reason } = result;
   const summary = { output, steps, reason, seconds, ...(best && { best }), metrics };
   const lines = [
-    `${steps} steps in ${seconds.toFixed(0)} s${reason === "no improvement" ? ", stopped early" : ""}: loss ${metrics.loss?.toFixed(4)}`,
+    metrics.loss === undefined
+      ? `the run had been finished after ${steps} steps`
+      : `${steps} steps in ${seconds.toFixed(0)} s${reason === "no improvement" ? ", stopped early" : ""}: loss ${metrics.loss.toFixed(4)}`,
     ...(best
       ? [`best ${options.metricForBest ?? "eval_loss"} ${best.value.toFixed(4)} at step ${best.step}`]
       : []),

@@ -4,6 +4,7 @@ import { truncations } from "../data/truncation.ts";
 import { scheduleNames } from "../optim/schedules.ts";
 import { sftDefaults as d } from "../train/sft-options.ts";
 import { lazily } from "./command.ts";
+import { addLoraOptions } from "./lora-options.ts";
 import {
   fraction,
   nonNegativeNumber,
@@ -14,7 +15,7 @@ import {
 } from "./options.ts";
 
 export function register(program: Command): void {
-  program
+  const command = program
     .command("sft")
     .description("fine-tune a model on text, on prompts and completions, or on conversations")
     .requiredOption("--model <dir>", "model folder or hub id (org/name[@revision])")
@@ -90,6 +91,6 @@ export function register(program: Command): void {
     .option("--no-load-best-model-at-end", "end with the last model, not with the best one")
     .option("--no-memory-check", "start even when a step seems not to fit into memory")
     .option("--resume", "go on from the newest checkpoint in --output")
-    .option("--overwrite", "replace the run in --output")
-    .action(lazily(async () => (await import("./sft-run.ts")).runSft));
+    .option("--overwrite", "replace the run in --output");
+  addLoraOptions(command).action(lazily(async () => (await import("./sft-run.ts")).runSft));
 }

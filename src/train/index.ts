@@ -18,7 +18,7 @@ export {
   type StepReport,
   trainLoop,
 } from "./loop.ts";
-export { type SftHooks, type SftResult, sft } from "./sft.ts";
+export { type SftHooks, type SftResult, type SftStart, sft } from "./sft.ts";
 export { type SftOptions, sftDefaults } from "./sft-options.ts";
 export { compileTrainStep, type Loss, type StepOptions, trainStep } from "./step.ts";
 export { createStepper, type Stepper, type StepperOptions } from "./stepper.ts";

@@ -10,21 +10,23 @@ import {
   type Tree,
 } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
-import { parameterSpecs } from "../models/model.ts";
 import { labelSums } from "./language-model.ts";
 import { batchSpec, chunks } from "./sft-plan.ts";
+import { type FrozenPart, specsOf, type Trainable } from "./trainable.ts";
 
-/** {loss, mean_token_accuracy} of parameters that are in the engine. */
+/** {loss, mean_token_accuracy} of what trains and what does not, both in the engine. */
 export async function labelEvaluator(
   engine: Engine,
   { config }: Model,
   { examples, packed }: Dataset,
   batchSize: number,
+  { parameters: trained, whole }: Trainable,
+  frozen: FrozenPart,
 ) {
   const program = await engine.load(
     compile(
-      (params, batch) => ({ ...labelSums(config, params, batch) }) as Tree<Tensor>,
-      [parameterSpecs(config), batchSpec(packed)] as const,
+      (params, batch) => ({ ...labelSums(config, whole(params, batch), batch) }) as Tree<Tensor>,
+      [specsOf(trained), frozen.spec(batchSpec(packed))] as const,
       {
         provider: engine.provider,
       },
@@ -35,7 +37,10 @@ export async function labelEvaluator(
     const total = { nll: 0, correct: 0, count: 0 };
     for (const part of chunks(byLength, batchSize)) {
       const batch = { ...collate(part, { maxLength: config.maxPositions, packed }) } as Tree<HostArray>;
-      const sums = (await engine.run(program, [parameters, batch])) as Record<keyof typeof total, HostArray>;
+      const sums = (await engine.run(program, [parameters, frozen.batch(batch)])) as Record<
+        keyof typeof total,
+        HostArray
+      >;
       for (const name of ["nll", "correct", "count"] as const) total[name] += Number(sums[name].data[0]);
     }
     return { loss: total.nll / total.count, mean_token_accuracy: total.correct / total.count };

@@ -1,9 +1,9 @@
 /**
  * How much memory a training step takes, told before it starts.
  *
- *     bytes = 4 ( (5 + s) P + B T (3 V + L (14 C + g I + 3 H T)) )
+ *     bytes = 4 ( (5 + s) P + 2 F + B T (3 V + L (14 C + g I + 3 H T)) )
  *
- * P parameters, s copies that the optimiser keeps (2 for Adam), B rows of T tokens, vocabulary V, L layers of width C
+ * P parameters that train, F that do not, s copies that the optimiser keeps (2 for Adam), B rows of T tokens, vocabulary V, L layers of width C
  * with H heads and a feed-forward width I, of which g copies live at once: 3, or 5 where it is gated. The factors were
  * fitted to the peaks of steps of 0.7 to 124 million parameters (GPT-2 and Llama), which they meet within 15 %.
  */
@@ -15,6 +15,8 @@ import { TrainError } from "./errors.ts";
 export interface StepSize {
   readonly config: ModelConfig;
   readonly parameters: number;
+  /** Parameters that do not train, such as the base of an adapter. */
+  readonly frozen?: number;
   /** Numbers that the optimiser keeps for each parameter. */
   readonly optimizerCopies: number;
   /** Rows of a micro-batch. */
@@ -24,13 +26,15 @@ export interface StepSize {
 }
 
 /** Bytes of a step at its peak, without the process itself. */
-export function estimateMemory({ config, parameters, optimizerCopies, batchSize, length }: StepSize): number {
+export function estimateMemory(step: StepSize): number {
+  const { config, parameters, frozen = 0, optimizerCopies, batchSize, length } = step;
   const { vocabSize, numLayers, hiddenSize, intermediateSize, numHeads } = config;
   const isGated = Object.keys(families[config.family].parameters(config)).some((name) =>
     name.includes("gate_proj"),
   );
   const layer = 14 * hiddenSize + (isGated ? 5 : 3) * intermediateSize + 3 * numHeads * length;
-  return 4 * ((5 + optimizerCopies) * parameters + batchSize * length * (3 * vocabSize + numLayers * layer));
+  const weights = (5 + optimizerCopies) * parameters + 2 * frozen;
+  return 4 * (weights + batchSize * length * (3 * vocabSize + numLayers * layer));
 }
 
 /** Bytes that this process may still take, which in a container are those of its limit. */

@@ -3,7 +3,8 @@
  * to differ.
  */
 import type { DatasetOptions, SftData } from "../data/dataset.ts";
-import type { Engine } from "../graph/index.ts";
+import type { Engine, Provider } from "../graph/index.ts";
+import type { LoraOptions } from "../models/adapters/lora.ts";
 import type { Model } from "../models/load.ts";
 import type { ScheduleName } from "../optim/index.ts";
 
@@ -32,6 +33,8 @@ export interface SftOptions
   /** 0 turns clipping off. */
   readonly maxGradNorm?: number;
   readonly weightDecay?: number;
+  /** Trains an adapter instead of the whole model; `{}` for one with the defaults. */
+  readonly lora?: LoraOptions;
   readonly optimizer?: "adamw" | "adam" | "sgd";
   readonly adamBeta1?: number;
   readonly adamBeta2?: number;
@@ -61,6 +64,7 @@ export interface SftOptions
   readonly memoryCheck?: boolean;
   /** Where the graph runs; by default ONNX Runtime in this process. */
   readonly engine?: Engine;
+  readonly provider?: Provider;
   readonly threads?: number;
 }
 

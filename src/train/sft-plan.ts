@@ -5,11 +5,12 @@ import type { Dataset } from "../data/dataset.ts";
 import { type Example, labelCount } from "../data/example.ts";
 import { showSource } from "../data/rows.ts";
 import { flatten, type HostArray, sizeOf, type TensorSpec, type Tree } from "../graph/index.ts";
-import type { Model } from "../models/load.ts";
-import { parameterSpecs, tokenSpec } from "../models/model.ts";
+import type { Model, Parameters } from "../models/load.ts";
+import { tokenSpec } from "../models/model.ts";
 import type { Optimizer } from "../optim/index.ts";
 import type { StepBatch } from "./loop.ts";
 import type { StepSize } from "./memory.ts";
+import { specsOf, type Trainable } from "./trainable.ts";
 
 /** {input_ids, labels[, segment_ids, position_ids]}, all [B, T]. */
 export const batchSpec = (packed: boolean) => ({
@@ -78,12 +79,14 @@ function hashOf(examples: readonly Example[]): number {
 /** What a step takes, for the estimate of memory. */
 export function stepSize(
   { config, parameters }: Model,
+  trainable: Trainable,
   optimizer: Optimizer,
   { examples }: Dataset,
   batchSize: number,
 ): StepSize {
-  const specs = parameterSpecs(config);
-  const count = Object.values(parameters).reduce((n, { data }) => n + data.length, 0);
+  const countOf = (arrays: Parameters) => Object.values(arrays).reduce((n, { data }) => n + data.length, 0);
+  const specs = specsOf(trainable.parameters);
+  const count = countOf(trainable.parameters);
   const kept = Object.values(flatten<TensorSpec>(optimizer.init(specs))).reduce(
     (n, { shape }) => n + sizeOf(shape as number[]),
     0,
@@ -91,6 +94,7 @@ export function stepSize(
   return {
     config,
     parameters: count,
+    frozen: trainable.frozen ? countOf(parameters) : 0,
     optimizerCopies: kept / count,
     batchSize: Math.min(batchSize, examples.length),
     length: examples.reduce((longest, { ids }) => Math.max(longest, ids.length), 0),

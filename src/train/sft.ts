@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { type Dataset, loadDataset } from "../data/dataset.ts";
 import type { HostArray } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
-import { loadModel, type Model, withChatTemplate, withParameters } from "../models/load.ts";
+import { loadModel, type Model, withChatTemplate } from "../models/load.ts";
+import type { Tokenizer } from "../models/tokenizer.ts";
 import { adam, adamw, type Optimizer, schedule, sgd } from "../optim/index.ts";
 import { TrainError } from "./errors.ts";
 import { labelEvaluator } from "./label-evaluator.ts";
@@ -17,12 +18,23 @@ import { checkMemory } from "./memory.ts";
 import { openRun } from "./run-folder.ts";
 import { type SftOptions, sftDefaults } from "./sft-options.ts";
 import { batchSpec, planOf, stepSize } from "./sft-plan.ts";
+import { frozenIn, trainableOf, withFrozen } from "./trainable.ts";
+
+export interface SftStart {
+  readonly train: Dataset;
+  readonly eval?: Dataset;
+  /** With the tokens of the chat template. */
+  readonly tokenizer: Tokenizer;
+  readonly totalSteps: number;
+  /** Steps that are done already, when a run is resumed. */
+  readonly step: number;
+}
 
 export interface SftHooks {
   /** Ends training after the current step, with a checkpoint. */
   readonly signal?: AbortSignal;
   /** Before the first step: what will be trained on. */
-  readonly onStart?: (start: { train: Dataset; eval?: Dataset; totalSteps: number; step: number }) => void;
+  readonly onStart?: (start: SftStart) => void;
   readonly onStep?: (report: StepReport) => void | Promise<void>;
 }
 
@@ -67,6 +79,11 @@ export async function sft(
   const model = o.chatTemplate === undefined ? o.model : withChatTemplate(o.model, o.chatTemplate);
   const { config, tokenizer } = model;
   if (!tokenizer) throw new TrainError(`${model.name}: sft needs a tokenizer, the model has none`);
+  if (o.lora && config.vocabSize !== o.model.config.vocabSize)
+    throw new TrainError(
+      `${model.name}: the chat template adds tokens, whose embeddings an adapter does not train: add them to the model first`,
+    );
+  const trainable = trainableOf(model, o.lora, o.seed);
   const maxLength = checkLength(options.maxLength, config.maxPositions);
 
   const dataOptions = {
@@ -80,7 +97,7 @@ export async function sft(
   const held = o.evalData && (await loadDataset(o.evalData, tokenizer, { ...dataOptions, packing: false }));
   const plan = planOf(train, { ...o, maxLength });
   const optimizer = optimizers[o.optimizer](o);
-  if (o.memoryCheck ?? true) checkMemory(stepSize(model, optimizer, train, batchSize));
+  if (o.memoryCheck ?? true) checkMemory(stepSize(model, trainable, optimizer, train, batchSize));
   const totalSteps = o.maxSteps ?? Math.max(1, Math.ceil(o.numEpochs * plan.stepsPerEpoch));
   const every = Math.max(1, Math.ceil(totalSteps / 10));
   const warmupSteps = options.warmupSteps ?? Math.ceil((options.warmupRatio ?? 0) * totalSteps);
@@ -88,22 +105,33 @@ export async function sft(
 
   const run = o.outputDir === undefined ? undefined : await openRun<LoopState>(o.outputDir, o);
   const from = await run?.resume(plan.fingerprint);
-  onStart?.({ train, ...(held && { eval: held }), totalSteps, step: from?.state.step ?? 0 });
-  const engine = o.engine ?? (await createEngine(o.threads === undefined ? {} : { threads: o.threads }));
+  onStart?.({ train, ...(held && { eval: held }), tokenizer, totalSteps, step: from?.state.step ?? 0 });
+  const engine =
+    o.engine ??
+    (await createEngine({
+      ...(o.provider !== undefined && { provider: o.provider }),
+      ...(o.threads !== undefined && { threads: o.threads }),
+    }));
   let bestInMemory: Record<string, HostArray> | undefined;
+  const frozen = await frozenIn(engine, trainable);
   try {
     const result = await trainLoop({
       engine,
-      loss: languageModelLoss(config, { accuracy: true }),
+      loss: withFrozen(languageModelLoss(config, { accuracy: true }), trainable),
       optimizer,
       ...(o.maxGradNorm > 0 && { maxGradNorm: o.maxGradNorm }),
-      parameters: from?.model.parameters ?? model.parameters,
-      batchSpec: batchSpec(train.packed),
+      parameters: from ? trainable.trainedOf(from.model) : trainable.parameters,
+      batchSpec: frozen.spec(batchSpec(train.packed)),
       accumulate: gradientAccumulation > 1,
       totalSteps,
       learningRate: schedule(o.lrSchedulerType, o.learningRate, { totalSteps, warmupSteps }),
-      batchAt: plan.batchAt,
-      ...(held && { evaluate: await labelEvaluator(engine, model, held, o.evalBatchSize ?? batchSize) }),
+      batchAt: (step) => {
+        const batch = plan.batchAt(step);
+        return { ...batch, micro: batch.micro.map(frozen.batch) };
+      },
+      ...(held && {
+        evaluate: await labelEvaluator(engine, model, held, o.evalBatchSize ?? batchSize, trainable, frozen),
+      }),
       evalSteps: o.evalSteps ?? every,
       metricForBest: o.metricForBest,
       greaterIsBetter: !o.metricForBest.endsWith("loss"),
@@ -112,7 +140,7 @@ export async function sft(
       ...(run && {
         save: async (snapshot) =>
           run.save(
-            withParameters(model, await snapshot.parameters()),
+            trainable.modelWith(await snapshot.parameters()),
             snapshot.state,
             await snapshot.optimizer(),
             plan.fingerprint,
@@ -121,7 +149,7 @@ export async function sft(
       ...(loadBest && {
         saveBest: async (snapshot) => {
           const parameters = await snapshot.parameters();
-          if (run) await withParameters(model, parameters).save(join(run.dir, "best"));
+          if (run) await trainable.modelWith(parameters).save(join(run.dir, "best"));
           else bestInMemory = parameters;
         },
       }),
@@ -134,11 +162,11 @@ export async function sft(
       rescue: () => run?.lastCheckpoint() ?? "there is no checkpoint, since there is no output folder",
     });
     const isEarlier = result.state.best !== undefined && result.state.best.step < result.state.step;
-    let final = withParameters(model, result.parameters);
+    let final = trainable.modelWith(result.parameters);
     if (loadBest && isEarlier && result.reason !== "stopped")
       final = run
-        ? withParameters(model, (await loadModel(join(run.dir, "best"))).parameters)
-        : withParameters(model, bestInMemory ?? result.parameters);
+        ? trainable.modelWith(trainable.trainedOf(await loadModel(join(run.dir, "best"))))
+        : trainable.modelWith(bestInMemory ?? result.parameters);
     if (run && result.reason !== "stopped") await final.save(join(run.dir, "model"));
     return {
       model: final,
@@ -148,6 +176,7 @@ export async function sft(
       reason: result.reason,
     };
   } finally {
+    await frozen.free();
     if (!o.engine) await engine.dispose();
   }
 }

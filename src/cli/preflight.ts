@@ -2,6 +2,7 @@
 import type { Preflight } from "../data/preflight.ts";
 import { compact } from "./progress.ts";
 
+const count = (n: number): string => (n < 1000 ? String(n) : compact(n));
 const shownCharacters = 400;
 const shownSkips = 3;
 
@@ -10,7 +11,7 @@ export function showPreflight(p: Preflight, colour: boolean): string[] {
   const cut = p.examples === p.rows ? "" : `, ${p.examples} after cutting`;
   const packed = p.packed === undefined ? "" : `, packed into ${p.packed}`;
   const lines = [
-    `data: ${p.rows} rows${cut}${packed}; ${compact(p.tokens)} tokens, ${compact(p.labels)} of them labels`,
+    `data: ${p.rows} rows${cut}${packed}; ${count(p.tokens)} tokens, ${count(p.labels)} of them labels`,
     `lengths: ${lengths.min} to ${lengths.max} tokens, median ${lengths.median}, 95 % up to ${lengths.p95}`,
     `the end-of-text token is a label in ${Math.round(100 * p.eosShare)} % of the rows`,
   ];

@@ -32,8 +32,9 @@ export function preflight(
   const at = (share: number) =>
     lengths[Math.min(lengths.length - 1, Math.floor(share * lengths.length))] as number;
   const sum = (list: readonly number[]) => list.reduce((a, b) => a + b, 0);
-  const learnsEnd = unpacked.filter(
-    ({ ids, counts }) => ids.at(-1) === tokenizer.eosId && counts.at(-1) === 1,
+  // A template may write a line break after the end of a turn.
+  const learnsEnd = unpacked.filter(({ ids, counts }) =>
+    [1, 2].some((back) => ids.at(-back) === tokenizer.eosId && counts.at(-back) === 1),
   ).length;
   return {
     rows,

@@ -34,12 +34,12 @@ import type { Attend } from "../models/families/layers.ts";
 
 /** What a row has behind it. */
 export interface Past {
-  /** Own cache of each layer, [B, G, S, D]. */
+  /** Own cache of each layer: keys [B, G, D, S], which makes products of one row fast, and values [B, G, S, D]. */
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
   /** Valid tokens in the own cache, [B], int64. */
   readonly lengths: Tensor;
-  /** Cache of the prompts that N rows each share, [P, G, U, D] a layer; B = P N, a prompt's rows together. */
+  /** The same for P prompts of U tokens that N rows each share; B = P N, a prompt's rows together. */
   readonly shared?: { readonly keys: readonly Tensor[]; readonly values: readonly Tensor[] };
 }
 
@@ -68,7 +68,7 @@ export function cachedAttention(
     const parts = [
       ...(past.shared ? [sharedPart(past.shared.keys[layer]!, past.shared.values[layer]!)] : []),
       ownPart(past.keys[layer]!, past.values[layer]!),
-      ownPart(key, value),
+      ownPart(transpose(key), value),
     ];
     const scores = concat(
       parts.map((part) => part.scores(q)),
@@ -94,30 +94,28 @@ interface Part {
   values(weights: Tensor): Tensor;
 }
 
-const ownPart = (key: Tensor, value: Tensor): Part => ({
-  size: key.shape[2] as Dim,
-  scores: (query) => matmul(query, key, { transposeB: true }),
+const ownPart = (keysAcross: Tensor, value: Tensor): Part => ({
+  size: value.shape[2] as Dim,
+  scores: (query) => matmul(query, keysAcross),
   values: (weights) => matmul(weights, value),
 });
 
 /** The rows of one prompt become rows of one product with its keys, which are read once for all of them. */
-function sharedPart(key: Tensor, value: Tensor): Part {
-  const [p, g, size] = key.shape as [Dim, number, Dim];
+function sharedPart(keysAcross: Tensor, value: Tensor): Part {
+  const [p, g, size] = value.shape as [Dim, number, Dim];
   const samples: Dim = "N";
-  const across = (x: Tensor, right: Tensor, transposeB: boolean): Tensor => {
+  const across = (x: Tensor, right: Tensor): Tensor => {
     const [b, , rows, inner] = x.shape as [Dim, number, Dim, Dim];
     const joined = transpose(reshape(x, [p, samples, g, rows, inner]), [0, 2, 1, 3, 4]);
-    const product = matmul(reshape(joined, [p, g, multiplyDims(samples, rows), inner]), right, {
-      transposeB,
-    });
+    const product = matmul(reshape(joined, [p, g, multiplyDims(samples, rows), inner]), right);
     const outer = product.shape[3] as Dim;
     const parted = transpose(reshape(product, [p, g, samples, rows, outer]), [0, 2, 1, 3, 4]);
     return reshape(parted, [b, g, rows, outer]);
   };
   return {
     size,
-    scores: (query) => across(query, key, true),
-    values: (weights) => across(weights, value, false),
+    scores: (query) => across(query, keysAcross),
+    values: (weights) => across(weights, value),
   };
 }
 
@@ -127,7 +125,7 @@ function sharedPart(key: Tensor, value: Tensor): Part {
  */
 function visibility(positions: Tensor, past: Past, window: number | undefined): Tensor {
   const [b, t] = positions.shape as [Dim, Dim];
-  const own = past.keys[0]!.shape[2] as Dim;
+  const own = past.values[0]!.shape[2] as Dim;
   const start = sub(slice(positions, 1, 0, 1), expandDims(past.lengths, 1)); // [B, 1]
   const at = expandDims(positions, 2); // [B, T, 1]
   const near = (seen: Tensor, keyPosition: Tensor): Tensor =>
@@ -135,7 +133,7 @@ function visibility(positions: Tensor, past: Past, window: number | undefined): 
   const parts: Tensor[] = [];
   const row = (size: Dim) => reshape(arange(size), [1, 1, size]);
   if (past.shared) {
-    const size = past.shared.keys[0]!.shape[2] as Dim;
+    const size = past.shared.values[0]!.shape[2] as Dim;
     parts.push(near(less(row(size), expandDims(start, 2)), row(size)));
   }
   const index = row(own);
@@ -150,11 +148,9 @@ function visibility(positions: Tensor, past: Past, window: number | undefined): 
   return concat(floats, 2);
 }
 
-/** The new keys and values of all layers as one result, [2 L, B, G, T, D]: key and value of layer 0, of layer 1, ... */
-export function newRows(added: readonly { key: Tensor; value: Tensor }[]): Tensor {
-  const flat = added.flatMap(({ key, value }) => [key, value]);
-  return concat(
-    flat.map((x) => expandDims(x, 0)),
+/** The new keys and values of all layers as one result, [2 L B, G, T, D]: keys, then values, of one layer after the other. */
+export const newRows = (added: readonly { key: Tensor; value: Tensor }[]): Tensor =>
+  concat(
+    added.flatMap(({ key, value }) => [key, value]),
     0,
   );
-}

@@ -1,6 +1,9 @@
 /**
- * The keys and values that rows have behind them, on the host: one array [rows, G, S, D] for each layer's keys and
- * one for its values. The graph reads them in place; what it returns is written behind each row's own tokens.
+ * The keys and values that rows have behind them, on the host. The graph reads them in place; what it returns is
+ * written behind each row's own tokens.
+ *
+ * A layer's keys are one array [rows, G, D, S] and its values one array [rows, G, S, D]: both products of attention
+ * then read the cache from left to right.
  */
 import type { HostArray } from "../graph/index.ts";
 
@@ -15,9 +18,16 @@ export interface CacheShape {
 
 /** S grows in steps, so that attention over empty places stays cheap and arrays are rarely laid out anew. */
 const roundUp = (tokens: number): number => {
+  if (tokens <= 1) return 1;
   const step = tokens <= 512 ? 32 : 128;
-  return Math.max(1, Math.ceil(tokens / step)) * step;
+  return Math.ceil(tokens / step) * step;
 };
+
+/** The first `count` runs of `from` numbers each become runs of `to` numbers, filled up with zeros. */
+function stretch(old: Float32Array, count: number, from: number, target: Float32Array, to: number): void {
+  if (from === to) target.set(old);
+  else for (let i = 0; i < count; i++) target.set(old.subarray(i * from, (i + 1) * from), i * to);
+}
 
 export class KeyValueCache {
   readonly #shape: CacheShape;
@@ -36,13 +46,11 @@ export class KeyValueCache {
     if (rows <= this.#rows && tokens <= this.#size) return;
     const { groups, width } = this.#shape;
     const [capacity, size] = [Math.max(rows, this.#rows), Math.max(roundUp(tokens), this.#size)];
-    const [from, to] = [this.#size * width, size * width];
-    this.#arrays = this.#arrays.map((old) => {
-      const grown = new Float32Array(capacity * groups * to);
-      if (from === to) grown.set(old);
-      else
-        for (let i = 0; i < this.#rows * groups; i++)
-          grown.set(old.subarray(i * from, (i + 1) * from), i * to);
+    const old = { heads: this.#rows * groups, size: this.#size };
+    this.#arrays = this.#arrays.map((array, i) => {
+      const grown = new Float32Array(capacity * groups * width * size);
+      if (i % 2 === 0) stretch(array, old.heads * width, old.size, grown, size);
+      else stretch(array, old.heads, old.size * width, grown, size * width);
       return grown;
     });
     this.#rows = capacity;
@@ -52,41 +60,49 @@ export class KeyValueCache {
   /** The first `rows` rows as inputs of the graph, without a copy. */
   feeds(prefix: string, rows: number): Record<string, HostArray> {
     const { groups, width } = this.#shape;
-    const shape = [rows, groups, this.#size, width];
     const length = rows * groups * this.#size * width;
-    return Object.fromEntries(
-      this.#arrays.map((data, i) => [
-        `${prefix}.${i}`,
-        { dtype: "float32", shape, data: data.subarray(0, length) },
-      ]),
-    );
+    const feeds: Record<string, HostArray> = {};
+    for (const [i, array] of this.#arrays.entries()) {
+      const shape = i % 2 === 0 ? [rows, groups, width, this.#size] : [rows, groups, this.#size, width];
+      feeds[`${prefix}.${i}`] = { dtype: "float32", shape, data: array.subarray(0, length) };
+    }
+    return feeds;
   }
 
-  /** Copies `count` tokens of row `from` of a result [arrays, B, G, T, D] to places 0 and up of row `row`. */
+  /** Copies `count` tokens of row `from` of a result [arrays B, G, T, D] to places 0 and up of row `row`. */
   writePrompt(result: HostArray, from: number, row: number, count: number): void {
-    const { groups, width } = this.#shape;
-    const [, batch, , tokens] = result.shape as [number, number, number, number, number];
+    const { groups, width, arrays } = this.#shape;
+    const [joined, , tokens] = result.shape as [number, number, number];
+    const batch = joined / arrays;
     const source = result.data as Float32Array;
+    const size = this.#size;
     for (const [i, target] of this.#arrays.entries())
       for (let g = 0; g < groups; g++) {
         const start = ((i * batch + from) * groups + g) * tokens * width;
-        target.set(source.subarray(start, start + count * width), (row * groups + g) * this.#size * width);
+        const to = (row * groups + g) * size * width;
+        if (i % 2) target.set(source.subarray(start, start + count * width), to);
+        else
+          for (let d = 0; d < width; d++)
+            for (let t = 0; t < count; t++)
+              target[to + d * size + t] = source[start + t * width + d] as number;
       }
   }
 
-  /** Copies the one token of every row of a result [arrays, B, G, 1, D] to place `lengths[row]` of that row. */
+  /** Copies the one token of every row of a result [arrays B, G, 1, D] to place `lengths[row]` of that row. */
   writeStep(result: HostArray, lengths: BigInt64Array): void {
     const { groups, width } = this.#shape;
-    const batch = result.shape[1] as number;
     const source = result.data as Float32Array;
     const places = Array.from(lengths, Number);
+    const size = this.#size;
     let at = 0;
-    for (const target of this.#arrays)
-      for (let row = 0; row < batch; row++) {
-        let to = (row * groups * this.#size + (places[row] as number)) * width;
-        for (let g = 0; g < groups; g++, to += this.#size * width)
-          for (let d = 0; d < width; d++) target[to + d] = source[at++] as number;
-      }
+    for (const [i, target] of this.#arrays.entries()) {
+      const stride = i % 2 === 0 ? size : 1;
+      for (const [row, place] of places.entries())
+        for (let g = 0; g < groups; g++) {
+          let to = (row * groups + g) * size * width + place * (i % 2 === 0 ? 1 : width);
+          for (let d = 0; d < width; d++, to += stride) target[to] = source[at++] as number;
+        }
+    }
   }
 
   /** Copies rows from one place to another. */

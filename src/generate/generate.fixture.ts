@@ -9,7 +9,7 @@ import {
   type Tensor,
   unflatten,
 } from "../graph/index.ts";
-import { openLocalEngine } from "../graph/node-providers.ts";
+import { openLocalEngine } from "../graph/engine/node-providers.ts";
 import { readCheckpoint, readTensors } from "../models/checkpoint.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { hiddenStates, logitsOf, parameterSpecs } from "../models/model.ts";

@@ -41,11 +41,11 @@ function stepSpecs(config: ModelConfig, { sampling, shared }: StepShape): Record
   const { numLayers, numKeyValueHeads: g, headDim: d } = config;
   const rows: Dim = shared ? "N*P" : "B";
   const int = (...shape: Dim[]): TensorSpec => ({ dtype: "int64", shape });
-  const perLayer = (prefix: string, shape: Dim[]): Record<string, TensorSpec> =>
+  const perLayer = (prefix: string, rows: Dim, tokens: Dim): Record<string, TensorSpec> =>
     Object.fromEntries(
       Array.from({ length: 2 * numLayers }, (_, i) => [
         `${prefix}.${i}`,
-        { dtype: "float32" as const, shape },
+        { dtype: "float32" as const, shape: i % 2 ? [rows, g, tokens, d] : [rows, g, d, tokens] },
       ]),
     );
   return {
@@ -55,15 +55,15 @@ function stepSpecs(config: ModelConfig, { sampling, shared }: StepShape): Record
     positions: int(rows, "T"),
     last: int("M"),
     ...samplingSpecs(sampling),
-    ...perLayer("cache", [rows, g, "S", d]),
-    ...(shared && perLayer("shared", ["P", g, "U", d])),
+    ...perLayer("cache", rows, "S"),
+    ...(shared && perLayer("shared", "P", "U")),
   };
 }
 
 /**
  * Compiles a step. Arguments: the weights (none are left when `frozen` has them), then
- * `{ids [B, T], positions [B, T], lengths [B], last [M], cache.I [B, G, S, D], ...}` with settings of `samplingSpecs`;
- * `last` are places among the B T new tokens. Results: `rows` [2 L, B, G, T, D], `tokens`, `logprobs` and
+ * `{ids [B, T], positions [B, T], lengths [B], last [M], cache.I, ...}` with settings of `samplingSpecs`;
+ * `last` are places among the B T new tokens. Results: `rows` [2 L B, G, T, D], `tokens`, `logprobs` and
  * `sampled_logprobs` [M].
  */
 export function compileStep(

@@ -140,21 +140,16 @@ export async function rollout(
       }
       last.fill(BigInt(i * length + row.ids.length - 1), i * samples, (i + 1) * samples);
     }
-    const nothing: HostArray = {
-      dtype: "float32",
-      shape: [fresh.length, shape.groups, 1, shape.width],
-      data: new Float32Array(fresh.length * shape.groups * shape.width),
-    };
-    const empty = (prefix: string) =>
-      Object.fromEntries(Array.from({ length: shape.arrays }, (_, i) => [`${prefix}.${i}`, nothing]));
     const b = fresh.length;
+    const nothing = new KeyValueCache(shape);
+    nothing.reserve(b, 1);
     const results = await call(fresh, {
       ids: hostArray("int64", [b, length], ids),
       positions: hostArray("int64", [b, length], positions),
       lengths: hostArray("int64", shared ? [b, 1] : [b], new BigInt64Array(b)),
       last: hostArray("int64", [b * samples], last),
-      ...empty("cache"),
-      ...(shared && empty("shared")),
+      ...nothing.feeds("cache", b),
+      ...(shared && nothing.feeds("shared", b)),
     });
     const target = shared ?? cache;
     target.reserve(first + b, length);

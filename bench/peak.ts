@@ -5,7 +5,7 @@
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { ModelProtoSchema, TensorProto_DataType } from "../src/graph/onnx/onnx.gen.ts";
+import { ModelProtoSchema, TensorProto_DataType } from "../src/graph/lower/onnx/onnx.gen.ts";
 
 const SIZE = 1024;
 const LINKS = 20;

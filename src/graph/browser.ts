@@ -10,7 +10,7 @@
  * const engine = await createEngine({ provider: "wasm", wasmPaths: "/ort/" });
  */
 import type * as Ort from "onnxruntime-common";
-import { type EngineOptions, LocalEngine } from "./engine.ts";
+import { type EngineOptions, LocalEngine } from "./engine/engine.ts";
 import { RuntimeError } from "./errors.ts";
 
 export interface BrowserEngineOptions extends Pick<EngineOptions, "threads" | "cacheBytes"> {

@@ -1,9 +1,9 @@
 import * as ort from "onnxruntime-node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type HostArray, hostArray } from "./array.ts";
+import { gradientOf } from "./autodiff/grad.ts";
 import { type CompileOptions, compile } from "./compile.ts";
-import { LocalEngine, type Resident } from "./engine.ts";
-import { gradientOf } from "./grad.ts";
+import { LocalEngine, type Resident } from "./engine/engine.ts";
 import * as op from "./ops/index.ts";
 import type { Tensor, TensorSpec } from "./tensor.ts";
 import { flatten, mapTree, type Tree } from "./tree.ts";

@@ -7,10 +7,10 @@
  */
 import type { HostArray } from "./array.ts";
 import { AttuneError, ShapeError } from "./errors.ts";
-import { type Graph, type Lowering, type OnnxModel, prepare, toOnnx } from "./lowering.ts";
-import { cpuFusions, cpuLowering, cpuTakes } from "./lowering-cpu.ts";
-import { webgpu } from "./lowering-webgpu.ts";
-import { reachable } from "./passes.ts";
+import { cpuFusions, cpuLowering, cpuTakes } from "./lower/cpu.ts";
+import { type Graph, type Lowering, type OnnxModel, prepare, toOnnx } from "./lower/lowering.ts";
+import { reachable } from "./lower/passes.ts";
+import { webgpu } from "./lower/webgpu.ts";
 import { input, type Node, type Tensor, type TensorSpec } from "./tensor.ts";
 import { flatten, mapTree, type Tree } from "./tree.ts";
 

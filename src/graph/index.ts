@@ -12,7 +12,8 @@
  * await engine.dispose();
  */
 export * from "./array.ts";
-export { checkpoint } from "./checkpoint.ts";
+export { checkpoint } from "./autodiff/checkpoint.ts";
+export { grad, gradientOf, type LossFunction, valueAndGrad } from "./autodiff/grad.ts";
 export { type CompileOptions, compile, type Program, type Provider } from "./compile.ts";
 export {
   type CompiledScanBody,
@@ -29,9 +30,8 @@ export {
   LocalEngine,
   type Resident,
   type Value,
-} from "./engine.ts";
+} from "./engine/engine.ts";
 export * from "./errors.ts";
-export { grad, gradientOf, type LossFunction, valueAndGrad } from "./grad.ts";
 export * from "./ops/index.ts";
 export { sliceBatch, sliceTo } from "./ragged.ts";
 export { keepIfFinite, type ScanOptions, type ScanResult, type ScanStep, scan } from "./scan.ts";

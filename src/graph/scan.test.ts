@@ -44,7 +44,7 @@ import {
   valueAndGrad,
   zerosLike,
 } from "./index.ts";
-import { ModelProtoSchema } from "./onnx/onnx.gen.ts";
+import { ModelProtoSchema } from "./lower/onnx/onnx.gen.ts";
 
 const engine = new LocalEngine(ort, { threads: 1 });
 afterAll(() => engine.dispose());

@@ -12,8 +12,8 @@
 import type { HostArray } from "./array.ts";
 import { canonicalDim, type Dim, sameShape, showShape } from "./dims.ts";
 import { AttuneError, ShapeError } from "./errors.ts";
+import { reachable } from "./lower/passes.ts";
 import { add, dimValue, gather, isFinite, not, scalar, where } from "./ops/index.ts";
-import { reachable } from "./passes.ts";
 import { input, makeNode, type Node, type Subgraph, type Tensor } from "./tensor.ts";
 import { flatten, mapTree, type Tree, zipTree } from "./tree.ts";
 

@@ -129,7 +129,8 @@ describe.each(names)("%s", (name) => {
       fc.property(text, (given) => {
         const back = tokenizer.decode(tokenizer.encode(given, { addSpecialTokens: false }));
         if (name === "config-only") expect(back.replace(/\s/g, "")).toBe(given.replace(/\s/g, ""));
-        else if (name.startsWith("llama2")) expect(back.replace(/[ ▁]/g, "")).toBe(given.replace(/[ ▁]/g, ""));
+        else if (name.startsWith("llama2"))
+          expect(back.replace(/[ ▁]/g, "")).toBe(given.replace(/[ ▁]/g, ""));
         else expect(back).toBe(nfc ? given.normalize("NFC") : given);
       }),
       { numRuns: 200 },

@@ -22,7 +22,12 @@ export interface Optimizer {
   /** The specification of the state for parameters of these specifications; the state starts as zeros. */
   init(params: Tree<TensorSpec>): State<TensorSpec>;
   /** The next parameters and state. */
-  update(gradients: Tree<Tensor>, state: State<Tensor>, params: Tree<Tensor>, settings: UpdateSettings): Updated;
+  update(
+    gradients: Tree<Tensor>,
+    state: State<Tensor>,
+    params: Tree<Tensor>,
+    settings: UpdateSettings,
+  ): Updated;
   /** Parameters in different groups are treated differently, and so never joined into one vector. */
   groupOf?(path: string, shape: Shape): string;
 }

@@ -1,6 +1,7 @@
 /** Twenty clipped AdamW steps on a tiny GPT-2 beside torch and transformers (test/parity/optim.py). */
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
+import { openLocalEngine } from "../graph/engine/node-providers.ts";
 import {
   flatten,
   type HostArray,
@@ -11,7 +12,6 @@ import {
   type Value,
   zerosArray,
 } from "../graph/index.ts";
-import { openLocalEngine } from "../graph/node-providers.ts";
 import { checkTensors, readCheckpoint, readTensors } from "../models/checkpoint.ts";
 import { parameterShapes, parameterSpecs, tokenSpec } from "../models/model.ts";
 import { adamw } from "../optim/index.ts";

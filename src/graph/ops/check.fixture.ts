@@ -2,10 +2,10 @@
 import * as ort from "onnxruntime-node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type DType, type HostArray, hostArray } from "../array.ts";
+import { gradientOf } from "../autodiff/grad.ts";
 import { compile } from "../compile.ts";
 import { evaluateDim, type Shape } from "../dims.ts";
-import { LocalEngine } from "../engine.ts";
-import { gradientOf } from "../grad.ts";
+import { LocalEngine } from "../engine/engine.ts";
 import { input, type Tensor } from "../tensor.ts";
 import type { Tree } from "../tree.ts";
 import { addAll, mul, sum } from "./index.ts";

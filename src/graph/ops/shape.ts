@@ -122,7 +122,8 @@ export function split(x: Tensor, sizes: readonly Dim[], axis: number): Tensor[] 
 /** The slices of the first axis, without that axis. */
 export function unstack(x: Tensor): Tensor[] {
   const count = x.shape[0];
-  if (typeof count !== "number") throw new ShapeError(`unstack: the first axis of ${showShape(x.shape)} must be a number`);
+  if (typeof count !== "number")
+    throw new ShapeError(`unstack: the first axis of ${showShape(x.shape)} must be a number`);
   return split(x, Array(count).fill(1), 0).map((part) => reshape(part, x.shape.slice(1)));
 }
 

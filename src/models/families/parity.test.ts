@@ -1,5 +1,6 @@
 /** Every family beside `transformers`: logits, loss and gradients of tiny random models, see test/parity/README.md. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openLocalEngine } from "../../graph/engine/node-providers.ts";
 import {
   compile,
   crossEntropy,
@@ -14,7 +15,6 @@ import {
   unflatten,
   valueAndGrad,
 } from "../../graph/index.ts";
-import { openLocalEngine } from "../../graph/node-providers.ts";
 import type { ModelConfig } from "../config.ts";
 import { hiddenStates, logitsOf, parameterSpecs, scoresOf, type TokenBatch, tokenSpec } from "../model.ts";
 import { arrayOf, expectClose, goldenModel, shifted } from "./parity.fixture.ts";

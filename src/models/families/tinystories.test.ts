@@ -1,8 +1,8 @@
 /** A real checkpoint, whose tied embedding is stored as `lm_head.weight` alone, beside `transformers`. */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { openLocalEngine } from "../../graph/engine/node-providers.ts";
 import { compile, type HostArray, hostArray, slice, type Tensor, unflatten } from "../../graph/index.ts";
-import { openLocalEngine } from "../../graph/node-providers.ts";
 import { checkTensors, readCheckpoint } from "../checkpoint.ts";
 import { hiddenStates, logitsOf, parameterShapes, parameterSpecs, tokenSpec } from "../model.ts";
 import { expectClose, goldenFolder } from "./parity.fixture.ts";

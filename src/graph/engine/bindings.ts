@@ -1,6 +1,6 @@
 /** The sizes that named dimensions have in one call: each name has one. */
-import type { Shape } from "./dims.ts";
-import { ShapeError } from "./errors.ts";
+import type { Shape } from "../dims.ts";
+import { ShapeError } from "../errors.ts";
 
 /** Size by name, and the input that said so. */
 export type Bindings = Map<string, { readonly size: number; readonly input: string }>;

@@ -3,13 +3,13 @@
  * `node --import scripts/register-ts.js checkpoint.fixture.ts (plain | checkpointed)`.
  */
 import * as ort from "onnxruntime-node";
-import { zerosArray } from "./array.ts";
+import { zerosArray } from "../array.ts";
+import { compile } from "../compile.ts";
+import { LocalEngine } from "../engine/engine.ts";
+import { matmul, mean, square, sub, tanh } from "../ops/index.ts";
+import type { Tensor } from "../tensor.ts";
 import { checkpoint } from "./checkpoint.ts";
-import { compile } from "./compile.ts";
-import { LocalEngine } from "./engine.ts";
 import { gradientOf } from "./grad.ts";
-import { matmul, mean, square, sub, tanh } from "./ops/index.ts";
-import type { Tensor } from "./tensor.ts";
 
 const [layers, group, rows, width] = [64, 8, 8192, 128];
 const names = Array.from({ length: layers }, (_, i) => `w${i}`);

@@ -1,14 +1,14 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type HostArray, hostArray } from "./array.ts";
-import { compile } from "./compile.ts";
+import { type HostArray, hostArray } from "../array.ts";
+import { compile } from "../compile.ts";
+import { AttuneError, RuntimeError, ShapeError } from "../errors.ts";
+import { createEngine } from "../node.ts";
+import { add, mul, sum } from "../ops/index.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Tree } from "../tree.ts";
 import type { Engine, Resident } from "./engine.ts";
-import { AttuneError, RuntimeError, ShapeError } from "./errors.ts";
-import { createEngine } from "./node.ts";
-import { add, mul, sum } from "./ops/index.ts";
-import type { Tensor } from "./tensor.ts";
-import type { Tree } from "./tree.ts";
 
 const taskModule = new URL("./node-engine.fixture.ts", import.meta.url).href;
 const vector = (...values: number[]) => hostArray("float32", [values.length], values);
@@ -178,11 +178,11 @@ describe("the worker's life", () => {
       process.execPath,
       [
         "--import",
-        fileURLToPath(new URL("../../scripts/register-ts.js", import.meta.url)),
+        fileURLToPath(new URL("../../../scripts/register-ts.js", import.meta.url)),
         "--input-type=module",
         "-e",
         `
-        import { createEngine } from ${JSON.stringify(new URL("./node.ts", import.meta.url).href)};
+        import { createEngine } from ${JSON.stringify(new URL("../node.ts", import.meta.url).href)};
         const engine = await createEngine({ worker: true });
         ${body}`,
       ],
@@ -216,7 +216,7 @@ describe("memory", () => {
     const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
     const child = spawnSync(
       process.execPath,
-      ["--import", at("../../scripts/register-ts.js"), at("./node-memory.fixture.ts"), mode],
+      ["--import", at("../../../scripts/register-ts.js"), at("./node-memory.fixture.ts"), mode],
       { encoding: "utf8" },
     );
     expect(child.stderr).toBe("");

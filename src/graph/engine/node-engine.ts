@@ -8,14 +8,14 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import type { HostArray, Storage } from "./array.ts";
-import type { Program, Provider } from "./compile.ts";
+import type { HostArray, Storage } from "../array.ts";
+import type { Program, Provider } from "../compile.ts";
+import { RuntimeError } from "../errors.ts";
+import { mapTree, type Tree } from "../tree.ts";
 import type { Engine, EngineOptions, Executable, Resident, Value } from "./engine.ts";
-import { RuntimeError } from "./errors.ts";
 import { unpackError } from "./node-errors.ts";
 import { openLocalEngine } from "./node-providers.ts";
 import type { Reply, Request, Requests } from "./node-worker.ts";
-import { mapTree, type Tree } from "./tree.ts";
 
 export interface NodeEngineOptions extends Omit<EngineOptions, "collect"> {
   /**

@@ -4,11 +4,11 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { compile, type Provider } from "./compile.ts";
+import { compile, type Provider } from "../compile.ts";
+import { RuntimeError } from "../errors.ts";
+import { add } from "../ops/index.ts";
+import type { Tensor } from "../tensor.ts";
 import { type EngineOptions, LocalEngine } from "./engine.ts";
-import { RuntimeError } from "./errors.ts";
-import { add } from "./ops/index.ts";
-import type { Tensor } from "./tensor.ts";
 
 const platform = `${process.platform}/${process.arch}`;
 

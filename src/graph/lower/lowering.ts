@@ -1,13 +1,13 @@
 /**
  * From a graph to an ONNX model: the walk, and the rows that all providers share.
  */
-import { type HostArray, hostArray } from "./array.ts";
-import { type Dim, isName, type Shape } from "./dims.ts";
-import { AttuneError } from "./errors.ts";
+import { type HostArray, hostArray } from "../array.ts";
+import { type Dim, isName, type Shape } from "../dims.ts";
+import { AttuneError } from "../errors.ts";
+import { boundDim, type ScanAttributes } from "../scan.ts";
+import type { Node, Tensor } from "../tensor.ts";
 import { externalTensorProto, modelBytes, OnnxBuilder, onnxTypes, valueInfo } from "./onnx/builder.ts";
 import { decompose, type Fusion, fuse, insideBodies, mergeEqual, reachable } from "./passes.ts";
-import { boundDim, type ScanAttributes } from "./scan.ts";
-import type { Node, Tensor } from "./tensor.ts";
 
 /** Emits the ONNX nodes for one node and returns the names of its outputs. */
 export type LoweringRule = (

@@ -2,11 +2,11 @@
  * Graph to graph: expand what a provider has no kernel for, merge equal nodes, fuse neighbours.
  * Nodes that no output reaches disappear by themselves, because a graph is what its outputs reach.
  */
-import { bytesPerElement, type HostArray, sizeOf } from "./array.ts";
+import { bytesPerElement, type HostArray, sizeOf } from "../array.ts";
+import { sameShape } from "../dims.ts";
+import { constantValue, scatterAddAlong, scatterAddRows } from "../ops/index.ts";
+import { type Attribute, makeNode, type Node, type Subgraph, type Tensor } from "../tensor.ts";
 import { decompositions } from "./decompositions.ts";
-import { sameShape } from "./dims.ts";
-import { constantValue, scatterAddAlong, scatterAddRows } from "./ops/index.ts";
-import { type Attribute, makeNode, type Node, type Subgraph, type Tensor } from "./tensor.ts";
 
 /** Every node that the outputs reach, inputs before users. */
 export function reachable(outputs: readonly Tensor[]): Node[] {

@@ -1,13 +1,13 @@
 import * as ort from "onnxruntime-node";
 import { afterAll, describe, expect, it } from "vitest";
-import { type HostArray, hostArray } from "./array.ts";
-import { compile } from "./compile.ts";
-import { LocalEngine } from "./engine.ts";
-import { AttuneError, ShapeError } from "./errors.ts";
+import { type HostArray, hostArray } from "../array.ts";
+import { compile } from "../compile.ts";
+import { LocalEngine } from "../engine/engine.ts";
+import { AttuneError, ShapeError } from "../errors.ts";
+import * as op from "../ops/index.ts";
+import { input, makeNode, type Tensor } from "../tensor.ts";
+import type { Tree } from "../tree.ts";
 import { grad, gradientOf, valueAndGrad } from "./grad.ts";
-import * as op from "./ops/index.ts";
-import { input, makeNode, type Tensor } from "./tensor.ts";
-import type { Tree } from "./tree.ts";
 
 const engine = new LocalEngine(ort, { threads: 1 });
 afterAll(() => engine.dispose());

@@ -1,11 +1,11 @@
 /** How ONNX Runtime's CPU provider runs each operation: one row per operation, and the pairs that it fuses. */
-import { hostArray } from "./array.ts";
-import { type Dim, sameShape } from "./dims.ts";
+import { hostArray } from "../array.ts";
+import { type Dim, sameShape } from "../dims.ts";
+import { full, matmul, reshape, transpose } from "../ops/index.ts";
+import { makeNode, type Node, type Tensor } from "../tensor.ts";
 import { type LoweringRule, type LoweringTable, lowered, standardLowering } from "./lowering.ts";
 import { onnxTypes } from "./onnx/builder.ts";
-import { full, matmul, reshape, transpose } from "./ops/index.ts";
 import type { Fusion } from "./passes.ts";
-import { makeNode, type Node, type Tensor } from "./tensor.ts";
 
 const isFloat32 = (node: Node): boolean => node.outputs[0]?.dtype === "float32";
 

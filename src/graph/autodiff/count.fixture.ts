@@ -1,10 +1,10 @@
 /** Counts operations in tests: of a prepared graph, and those that ONNX Runtime really ran. */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { lowerings } from "./compile.ts";
-import { prepare } from "./lowering.ts";
-import { reachable } from "./passes.ts";
-import type { Tensor } from "./tensor.ts";
+import { lowerings } from "../compile.ts";
+import { prepare } from "../lower/lowering.ts";
+import { reachable } from "../lower/passes.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** How often each operation occurs after all passes for the CPU. */
 export function countOps(...outputs: Tensor[]): Record<string, number> {

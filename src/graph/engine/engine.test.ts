@@ -1,13 +1,13 @@
 import * as ort from "onnxruntime-node";
 import { afterAll, describe, expect, it } from "vitest";
-import { type DType, type HostArray, hostArray, zerosArray } from "./array.ts";
-import { compile } from "./compile.ts";
-import type { Dim } from "./dims.ts";
+import { type DType, type HostArray, hostArray, zerosArray } from "../array.ts";
+import { compile } from "../compile.ts";
+import type { Dim } from "../dims.ts";
+import { ShapeError } from "../errors.ts";
+import { add, concat, gather, matmul, mul } from "../ops/index.ts";
+import type { Tensor } from "../tensor.ts";
+import { flatten, type Tree } from "../tree.ts";
 import { LocalEngine } from "./engine.ts";
-import { ShapeError } from "./errors.ts";
-import { add, concat, gather, matmul, mul } from "./ops/index.ts";
-import type { Tensor } from "./tensor.ts";
-import { flatten, type Tree } from "./tree.ts";
 
 const engine = new LocalEngine(ort, { threads: 1 });
 afterAll(() => engine.dispose());

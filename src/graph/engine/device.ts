@@ -6,9 +6,9 @@
  * value; the same way works in browsers, and leaves the buffer as it is.
  */
 import type * as Ort from "onnxruntime-common";
-import type { DType, HostArray, Storage } from "./array.ts";
-import { compile, type Provider } from "./compile.ts";
-import type { Tensor } from "./tensor.ts";
+import type { DType, HostArray, Storage } from "../array.ts";
+import { compile, type Provider } from "../compile.ts";
+import type { Tensor } from "../tensor.ts";
 
 export interface Device {
   /** Options of a session whose results of these names stay on the device. */

@@ -1,11 +1,11 @@
 /** The thread that owns an engine's sessions: answers the messages of `node-engine.ts`. */
 import { parentPort, workerData } from "node:worker_threads";
-import type { HostArray } from "./array.ts";
-import type { Program } from "./compile.ts";
+import type { HostArray } from "../array.ts";
+import type { Program } from "../compile.ts";
+import { flatten, type Tree } from "../tree.ts";
 import type { EngineOptions, Executable, LocalEngine, Resident, Value } from "./engine.ts";
 import { type PackedError, packError } from "./node-errors.ts";
 import { openLocalEngine } from "./node-providers.ts";
-import { flatten, type Tree } from "./tree.ts";
 
 /** What each method takes; the engine's interface with executables cut down to their numbers. */
 export interface Requests {

@@ -1,9 +1,9 @@
 /** What `call` runs inside the engine in tests. */
 import { isMainThread } from "node:worker_threads";
-import type { HostArray } from "./array.ts";
+import type { HostArray } from "../array.ts";
+import { ShapeError } from "../errors.ts";
+import type { Tree } from "../tree.ts";
 import type { EngineTask, Executable, Resident } from "./engine.ts";
-import { ShapeError } from "./errors.ts";
-import type { Tree } from "./tree.ts";
 
 interface Loop {
   executable: Executable;

@@ -1,7 +1,7 @@
 /** Repeats a program that is one iteration of a scan: see compile-scan.ts. */
-import { type HostArray, hostArray, type Resident, sizeOf, type Value, zerosArray } from "./array.ts";
-import { AttuneError, ShapeError } from "./errors.ts";
-import { flatten, mapTree, type Tree, unflatten } from "./tree.ts";
+import { type HostArray, hostArray, type Resident, sizeOf, type Value, zerosArray } from "../array.ts";
+import { AttuneError, ShapeError } from "../errors.ts";
+import { flatten, mapTree, type Tree, unflatten } from "../tree.ts";
 
 /** What holds the carried values between iterations. */
 interface Store {

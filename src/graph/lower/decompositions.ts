@@ -1,9 +1,9 @@
 /**
  * What the compound operations mean in terms of simpler ones, for providers that have no kernel of their own.
  */
-import { type Dim, multiplyDims, type Shape } from "./dims.ts";
-import * as op from "./ops/index.ts";
-import type { Node, Tensor } from "./tensor.ts";
+import { type Dim, multiplyDims, type Shape } from "../dims.ts";
+import * as op from "../ops/index.ts";
+import type { Node, Tensor } from "../tensor.ts";
 
 const { add, div, exp, log, max, mean, mul, sub, sum } = op;
 

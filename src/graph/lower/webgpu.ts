@@ -10,8 +10,10 @@
  * in float64 between float32 values (AdamW's 1 - b^t) is computed in float32, with a relative error of 1e-5
  * in the first steps.
  */
-import { type DType, type HostArray, hostArray } from "./array.ts";
-import { addDims, type Dim } from "./dims.ts";
+import { type DType, type HostArray, hostArray } from "../array.ts";
+import { addDims, type Dim } from "../dims.ts";
+import type { Tensor } from "../tensor.ts";
+import { biasIntoProduct, cpuLowering, cpuTakes, plainProduct } from "./cpu.ts";
 import {
   type Lowering,
   type LoweringRule,
@@ -19,9 +21,7 @@ import {
   lowered,
   standardLowering,
 } from "./lowering.ts";
-import { biasIntoProduct, cpuLowering, cpuTakes, plainProduct } from "./lowering-cpu.ts";
 import { onnxTypes } from "./onnx/builder.ts";
-import type { Tensor } from "./tensor.ts";
 
 /** Buffers that one shader may bind, in every implementation, less one for its result. */
 const inputsPerShader = 7;

@@ -1,5 +1,5 @@
 /** Errors on their way between threads: a clone loses the class, so the name travels along. */
-import { AttuneError, RuntimeError, ShapeError } from "./errors.ts";
+import { AttuneError, RuntimeError, ShapeError } from "../errors.ts";
 
 export interface PackedError {
   readonly name: string;

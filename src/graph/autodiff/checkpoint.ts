@@ -5,7 +5,7 @@
  * The second computation must not be merged with the first, neither by our own pass nor by the runtime's.
  * `after(x, dy)` is x, available only once dy is, which keeps the two apart.
  */
-import { makeNode, type Tensor } from "./tensor.ts";
+import { makeNode, type Tensor } from "../tensor.ts";
 
 type Body = (...args: Tensor[]) => Tensor;
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { countOps } from "./count.fixture.ts";
-import { gradientOf } from "./grad.ts";
-import * as op from "./ops/index.ts";
-import { input, type Tensor } from "./tensor.ts";
+import { countOps } from "../autodiff/count.fixture.ts";
+import { gradientOf } from "../autodiff/grad.ts";
+import * as op from "../ops/index.ts";
+import { input, type Tensor } from "../tensor.ts";
 
 const x = () => input("x", "float32", ["B", 4]);
 const matrix = (name: string, rows = 4, columns = 4) => input(name, "float32", [rows, columns]);

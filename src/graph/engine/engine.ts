@@ -5,15 +5,15 @@
  * blocks that thread. `node-engine.ts` puts one into a worker thread behind the same interface.
  */
 import type * as Ort from "onnxruntime-common";
-import { bytesPerElement, type DType, type HostArray, type Resident, sizeOf, type Value } from "./array.ts";
+import { bytesPerElement, type DType, type HostArray, type Resident, sizeOf, type Value } from "../array.ts";
+import { checkShape, type Program, type Provider } from "../compile.ts";
+import { AttuneError, RuntimeError } from "../errors.ts";
+import { flatten, mapTree, type Tree, unflatten } from "../tree.ts";
 import { type Bindings, bind } from "./bindings.ts";
-import { checkShape, type Program, type Provider } from "./compile.ts";
 import { type Device, deviceOf, wrap } from "./device.ts";
-import { AttuneError, RuntimeError } from "./errors.ts";
 import { runHostLoop } from "./host-loop.ts";
-import { flatten, mapTree, type Tree, unflatten } from "./tree.ts";
 
-export type { Resident, Value } from "./array.ts";
+export type { Resident, Value } from "../array.ts";
 
 /** A program in an engine. */
 export interface Executable {

@@ -2,7 +2,7 @@
  * A program of its own that updates 96 MB of donated state 20 times and prints the state's size and the
  * largest resident memory after the second step and at the end, in MB.
  */
-import { compile } from "./compile.ts";
+import { compile } from "../compile.ts";
 import {
   add,
   addAll,
@@ -14,8 +14,8 @@ import {
   type Tensor,
   type TensorSpec,
   zerosArray,
-} from "./index.ts";
-import { createEngine } from "./node.ts";
+} from "../index.ts";
+import { createEngine } from "../node.ts";
 
 const size = 8 * 2 ** 20;
 const specs = Object.fromEntries(

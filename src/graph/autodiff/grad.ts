@@ -5,13 +5,13 @@
  * older than the node, so every gradient is complete when its node is reached, also when a rule (that of
  * `checkpoint`) adds nodes to the graph while the walk goes on.
  */
-import { broadcastShapes, type Dim, sameShape, showShape } from "./dims.ts";
-import { AttuneError, ShapeError } from "./errors.ts";
-import { gradientRules, withoutGradient } from "./gradients.ts";
-import { add, expand, full, reshape, sum, zerosLike } from "./ops/index.ts";
+import { broadcastShapes, type Dim, sameShape, showShape } from "../dims.ts";
+import { AttuneError, ShapeError } from "../errors.ts";
+import { add, expand, full, reshape, sum, zerosLike } from "../ops/index.ts";
+import type { Node, Tensor } from "../tensor.ts";
+import { flatten, mapTree, type Tree } from "../tree.ts";
 import { recompute } from "./checkpoint.ts";
-import type { Node, Tensor } from "./tensor.ts";
-import { flatten, mapTree, type Tree } from "./tree.ts";
+import { gradientRules, withoutGradient } from "./gradients.ts";
 
 /**
  * The gradient of a scalar with respect to tensors; zeros where it does not depend on them.
@@ -20,7 +20,9 @@ import { flatten, mapTree, type Tree } from "./tree.ts";
  */
 export function gradientOf(loss: Tensor, wrt: readonly Tensor[], seed?: Tensor): Tensor[] {
   if (loss.shape.length > 0 && !seed)
-    throw new ShapeError(`grad: the loss must be a scalar, got ${showShape(loss.shape)}; reduce it with sum or mean`);
+    throw new ShapeError(
+      `grad: the loss must be a scalar, got ${showShape(loss.shape)}; reduce it with sum or mean`,
+    );
   const depends = dependence(wrt);
   const gradients = new Map<Tensor, Tensor>();
   const pending = new NodeQueue();

@@ -6,10 +6,10 @@
  * sums or stretches each gradient to its input's shape. Rules use only operations that have rules
  * themselves, so the gradient of a gradient is a gradient.
  */
-import { addDims, type Dim, multiplyDims, subtractDims } from "./dims.ts";
-import { AttuneError } from "./errors.ts";
-import * as op from "./ops/index.ts";
-import type { Node, Tensor } from "./tensor.ts";
+import { addDims, type Dim, multiplyDims, subtractDims } from "../dims.ts";
+import { AttuneError } from "../errors.ts";
+import * as op from "../ops/index.ts";
+import type { Node, Tensor } from "../tensor.ts";
 
 const { add, cast, div, exp, mul, neg, sub, sum, where } = op;
 

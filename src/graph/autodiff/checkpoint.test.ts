@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { type HostArray, hostArray } from "./array.ts";
+import { type HostArray, hostArray } from "../array.ts";
+import { compile } from "../compile.ts";
+import { LocalEngine } from "../engine/engine.ts";
+import { add, matmul, mean, mul, square, sum, tanh } from "../ops/index.ts";
+import type { Tensor } from "../tensor.ts";
 import { checkpoint } from "./checkpoint.ts";
-import { compile } from "./compile.ts";
 import { countRun } from "./count.fixture.ts";
-import { LocalEngine } from "./engine.ts";
 import { gradientOf } from "./grad.ts";
-import { add, matmul, mean, mul, square, sum, tanh } from "./ops/index.ts";
-import type { Tensor } from "./tensor.ts";
 
 const layers = 4;
 const names = Array.from({ length: layers }, (_, i) => `w${i}`);
@@ -126,7 +126,7 @@ describe("checkpoint", () => {
     const peak = (mode: string) => {
       const child = spawnSync(
         process.execPath,
-        ["--import", at("../../scripts/register-ts.js"), at("./checkpoint.fixture.ts"), mode],
+        ["--import", at("../../../scripts/register-ts.js"), at("./checkpoint.fixture.ts"), mode],
         {
           encoding: "utf8",
         },

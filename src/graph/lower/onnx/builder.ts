@@ -1,8 +1,8 @@
 /** Collects the nodes and initializers of one ONNX graph (or of a loop's body) and names their values. */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { bytesPerElement, type DType, type HostArray } from "../array.ts";
-import { type Dim, type Shape, termsOf } from "../dims.ts";
-import { AttuneError } from "../errors.ts";
+import { bytesPerElement, type DType, type HostArray } from "../../array.ts";
+import { type Dim, type Shape, termsOf } from "../../dims.ts";
+import { AttuneError } from "../../errors.ts";
 import {
   type AttributeProto,
   AttributeProtoSchema,

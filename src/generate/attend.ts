@@ -29,7 +29,7 @@ import {
   transpose,
   where,
 } from "../graph/index.ts";
-import type { ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config/config.ts";
 import type { Attend } from "../models/families/layers.ts";
 
 /** What a row has behind it. */

@@ -1,5 +1,6 @@
 /** Tiny models, and the slow and plain computation that generation is compared with. */
 import { join } from "node:path";
+import { openLocalEngine } from "../graph/engine/node-providers.ts";
 import {
   compile,
   type HostArray,
@@ -9,9 +10,8 @@ import {
   type Tensor,
   unflatten,
 } from "../graph/index.ts";
-import { openLocalEngine } from "../graph/engine/node-providers.ts";
-import { readCheckpoint, readTensors } from "../models/checkpoint.ts";
-import type { ModelConfig } from "../models/config.ts";
+import { readCheckpoint, readTensors } from "../models/checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../models/config/config.ts";
 import { hiddenStates, logitsOf, parameterSpecs } from "../models/model.ts";
 
 export const goldenFolder = "test/parity/golden/models";

@@ -10,7 +10,7 @@ import {
   unflatten,
   type Value,
 } from "../graph/index.ts";
-import type { ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config/config.ts";
 import { GenerateError } from "./errors.ts";
 import {
   type Completion,
@@ -103,6 +103,10 @@ export function createGenerator(
   ): Promise<Completion[]> {
     const { tokenizer, signal = new AbortController().signal } = options;
     const settings = settingsOf(config, options);
+    if (settings.stop.length > 0 && !tokenizer)
+      throw new GenerateError(
+        "generate: stop needs a tokenizer, which makes text of tokens; pass `tokenizer`",
+      );
     const step = await stepFor(settings);
     const { numLayers, numKeyValueHeads, headDim, maxPositions, vocabSize } = config;
     const payload: RolloutPayload = {

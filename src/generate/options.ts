@@ -1,6 +1,6 @@
 /** What a caller may ask of generation, its defaults and its checks. */
-import type { ModelConfig } from "../models/config.ts";
-import type { Tokenizer } from "../models/tokenizer.ts";
+import type { ModelConfig } from "../models/config/config.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { GenerateError } from "./errors.ts";
 import type { SamplingShape } from "./sample.ts";
 import type { FinishReason } from "./stops.ts";

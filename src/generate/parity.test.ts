@@ -1,7 +1,9 @@
 /** Generation with a cache, beside generation without one and beside `transformers`. */
+import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LocalEngine } from "../graph/index.ts";
 import { unflatten } from "../graph/index.ts";
+import { loadModel } from "../models/load.ts";
 import { bestOf, openEngine, plainForward, ragged, tinyModel } from "./generate.fixture.ts";
 import { createGenerator } from "./index.ts";
 
@@ -61,5 +63,21 @@ describe.each(families)("%s", (name) => {
     const sampled = await resident.generate(prompts, { ...greedy, samples: 3 });
     expect(sampled.map((c) => c.ids)).toEqual(expected.flatMap((ids) => [ids, ids, ids]));
     await resident.dispose();
+  });
+});
+
+const real = "../shared/data/tinystories-656k";
+
+describe.skipIf(!existsSync(real))(`a real model (skipped where ${real} is absent)`, () => {
+  it("continues prompts by 200 tokens as transformers does, token by token", async () => {
+    const { cases } = JSON.parse(readFileSync("test/parity/golden/generate.json", "utf8")) as {
+      cases: { prompt: number[]; generated: number[] }[];
+    };
+    const { config, parameters } = await loadModel(real);
+    const generator = createGenerator(engine, config, unflatten(parameters));
+    const prompts = cases.map(({ prompt }) => prompt);
+    const completions = await generator.generate(prompts, { ...greedy, maxNewTokens: 200 });
+    for (const [i, { generated }] of cases.entries()) expect(completions[i]!.ids).toEqual(generated);
+    await generator.dispose();
   });
 });

@@ -20,7 +20,7 @@ import {
   type Tree,
   unflatten,
 } from "../graph/index.ts";
-import type { ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
 import { weightsOf } from "../models/families/layers.ts";
 import { cachedAttention, newRows } from "./attend.ts";

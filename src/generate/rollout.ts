@@ -14,10 +14,11 @@ import {
   type Value,
 } from "../graph/index.ts";
 import { uniform } from "../graph/random.ts";
-import type { ModelConfig } from "../models/config.ts";
-import { createTokenizer, type Tokenizer } from "../models/tokenizer.ts";
-import type { TokenizerFiles } from "../models/tokenizer-files.ts";
+import type { ModelConfig } from "../models/config/config.ts";
+import { createTokenizer, type Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import type { TokenizerFiles } from "../models/tokenizer/tokenizer-files.ts";
 import { KeyValueCache } from "./cache.ts";
+import { GenerateError } from "./errors.ts";
 import {
   type Completion,
   type Prompt,
@@ -93,6 +94,10 @@ export async function rollout(
     const index = count++;
     const row = promptRow(config, prompt, index);
     const stops = row.stop ?? settings.stop;
+    if (stops.length > 0 && !tokenizer)
+      throw new GenerateError(
+        `generate: the stop strings of prompt ${index} need a tokenizer; pass \`tokenizer\``,
+      );
     const rows = Array.from(
       { length: samples },
       (_, sample): Row => ({

@@ -1,6 +1,6 @@
 /** When a row ends, and which of its text is certain. */
-import { streamDecoder } from "../models/stream-decoder.ts";
-import type { Tokenizer } from "../models/tokenizer.ts";
+import { streamDecoder } from "../models/tokenizer/stream-decoder.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 
 export type FinishReason = "eos" | "stop" | "length";
 

@@ -5,15 +5,15 @@
  * are, because looking up a row is cheap; a tied output projection gets a quantised copy.
  */
 import { dequantize, type HostArray, type Tensor, type TensorSpec, transpose } from "../graph/index.ts";
-import type { ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
 import { weightsOf } from "../models/families/layers.ts";
 import { parameterShapes } from "../models/model.ts";
+import { quantizeColumns } from "../models/quantize.ts";
 
 const tiedHead = "tied_head";
 
-/** GPT-2 keeps projections [in, out], everyone else [out, in]. */
-const inFirst = (config: ModelConfig): boolean => config.family === "gpt2";
+const inFirst = (config: ModelConfig): boolean => families[config.family].inputsFirst ?? false;
 
 /** Names of the weights that are factors of products and nothing else. */
 function projections(config: ModelConfig): string[] {
@@ -66,31 +66,6 @@ export function quantizeWeights(
   }
   if (config.tieEmbeddings) addInt8(tiedHead, weights[embedding] as HostArray, false);
   return out;
-}
-
-/** A matrix [K, N], or [N, K] where `columnsLast` is false, as int8 [K, N] with a scale for each of the N. */
-export function quantizeColumns(
-  { data, shape }: HostArray,
-  columnsLast: boolean,
-): { values: HostArray<"int8">; scale: HostArray<"float32"> } {
-  const [k, n] = (columnsLast ? shape : shape.toReversed()) as [number, number];
-  const [byRow, byColumn] = columnsLast ? [n, 1] : [1, k];
-  const source = data as Float32Array;
-  const values = new Int8Array(k * n);
-  const scale = new Float32Array(n);
-  for (let j = 0; j < n; j++)
-    for (let i = 0; i < k; i++)
-      scale[j] = Math.max(scale[j] as number, Math.abs(source[i * byRow + j * byColumn] as number));
-  for (let j = 0; j < n; j++) {
-    const step = ((scale[j] as number) || 1) / 127;
-    scale[j] = step;
-    for (let i = 0; i < k; i++)
-      values[i * n + j] = Math.round((source[i * byRow + j * byColumn] as number) / step);
-  }
-  return {
-    values: { dtype: "int8", shape: [k, n], data: values },
-    scale: { dtype: "float32", shape: [n], data: scale },
-  };
 }
 
 /** The weights under the names that a family asks for, those in 8 bits as what they stand for. */

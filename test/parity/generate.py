@@ -9,11 +9,13 @@ import json
 import pathlib
 import sys
 
+sys.path.pop(0)  # tokenizers.py beside this script hides the library of that name
+
 import torch
 import transformers
 
 OUT = pathlib.Path(__file__).parent / "golden" / "generate.json"
-PROMPTS = ("Once upon a time, there was a little girl named Lily.", "Tom and his dog", "The sun was")
+PROMPTS = ("Once upon a time, there was a little girl named Lily.", "One day, a boy named Tim went to the park", "The sun was")
 NEW_TOKENS = 200
 
 

@@ -3,7 +3,7 @@ import * as ort from "onnxruntime-node";
 import { createGenerator, type Generator } from "../src/generate/index.ts";
 import { type HostArray, LocalEngine, unflatten } from "../src/graph/index.ts";
 import { randomBits } from "../src/graph/random.ts";
-import type { ModelConfig } from "../src/models/config.ts";
+import type { ModelConfig } from "../src/models/config/config.ts";
 import { initialParameters } from "../src/models/model.ts";
 
 export interface GenerateRequest {

@@ -14,7 +14,7 @@ import {
   zerosArray,
 } from "../src/graph/index.ts";
 import { randomBits } from "../src/graph/random.ts";
-import { configOf } from "../src/models/config.ts";
+import { configOf } from "../src/models/config/config.ts";
 import { initialParameters, parameterSpecs, tokenSpec } from "../src/models/model.ts";
 import { adamw, packing } from "../src/optim/index.ts";
 import { languageModelLoss } from "../src/train/language-model.ts";

@@ -2,10 +2,10 @@
 import { townName, townStories } from "../data/town.ts";
 import { createGenerator } from "../generate/index.ts";
 import { type Engine, unflatten } from "../graph/index.ts";
-import { trainBpe } from "../models/bpe-trainer.ts";
-import { configOf } from "../models/config.ts";
+import { configOf } from "../models/config/config.ts";
 import { createModel, type Model } from "../models/load.ts";
-import { createTokenizer, type Tokenizer } from "../models/tokenizer.ts";
+import { trainBpe } from "../models/tokenizer/bpe-trainer.ts";
+import { createTokenizer, type Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { sft } from "../train/sft.ts";
 import type { Implementation } from "./command.ts";
 import { openEngine } from "./engine.ts";

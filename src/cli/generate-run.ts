@@ -3,7 +3,7 @@ import { type Completion, createGenerator, type Generator } from "../generate/in
 import { unflatten } from "../graph/index.ts";
 import { CheckpointError } from "../models/errors.ts";
 import { loadModel, type Model, withChatTemplate } from "../models/load.ts";
-import type { Tokenizer } from "../models/tokenizer.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { chatTemplateFrom } from "./chat-template.ts";
 import type { Implementation } from "./command.ts";
 import type { CliContext } from "./context.ts";

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { DataError } from "../data/errors.ts";
 import { readRawRows } from "../data/node-files.ts";
 import { type Message, showSource } from "../data/rows.ts";
-import { encodeChat } from "../models/chat-tokens.ts";
+import { encodeChat } from "../models/chat/chat-tokens.ts";
 import type { Model } from "../models/load.ts";
 import { linesOf } from "./lines.ts";
 

@@ -1,5 +1,5 @@
 /** From files or rows to tokenised examples, with a count of what was left out and why. */
-import type { Tokenizer } from "../models/tokenizer.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { DataError } from "./errors.ts";
 import type { Example } from "./example.ts";
 import { type ReadOptions, readSftRows } from "./node-files.ts";

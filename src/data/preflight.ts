@@ -1,5 +1,5 @@
 /** What a dataset is, before anybody waits for it: rows, tokens, labels, lengths, whether the end of text is learnt. */
-import type { Tokenizer } from "../models/tokenizer.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import type { Dataset } from "./dataset.ts";
 import { type Example, labelCount } from "./example.ts";
 

@@ -5,8 +5,8 @@
  * the completion counts; in conversations everything, or the assistant's words alone.
  */
 import { AttuneError } from "../graph/errors.ts";
-import { assistantMask, encodeChat } from "../models/chat-tokens.ts";
-import type { Tokenizer } from "../models/tokenizer.ts";
+import { assistantMask, encodeChat } from "../models/chat/chat-tokens.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { DataError } from "./errors.ts";
 import type { Example } from "./example.ts";
 import { type Message, type SftRow, type Sourced, showSource } from "./rows.ts";

@@ -8,9 +8,10 @@
  * const model = createModel(configOf("llama", sizes), 0);
  * await model.save("new-model");
  */
-export { type BpeTrainerOptions, type TrainedBpe, trainBpe } from "./bpe-trainer.ts";
-export { type ChatMessage, type ChatTemplate, chatTemplate } from "./chat-template.ts";
-export { assistantMask, type ChatOptions, encodeChat } from "./chat-tokens.ts";
+
+export { type ChatMessage, type ChatTemplate, chatTemplate } from "./chat/chat-template.ts";
+export { assistantMask, type ChatOptions, encodeChat } from "./chat/chat-tokens.ts";
+export { type DefaultTemplateName, defaultTemplates, withDefaultTemplate } from "./chat/default-templates.ts";
 export {
   type Checkpoint,
   checkTensors,
@@ -18,7 +19,9 @@ export {
   readTensors,
   type WriteOptions,
   writeCheckpoint,
-} from "./checkpoint.ts";
+} from "./checkpoint/checkpoint.ts";
+export { type ResolveModelOptions, resolveModel } from "./checkpoint/hub.ts";
+export { encodeSafetensors, readSafetensors } from "./checkpoint/safetensors.ts";
 export {
   configOf,
   type Family,
@@ -26,10 +29,8 @@ export {
   type ModelConfig,
   type ModelSizes,
   parseConfig,
-} from "./config.ts";
-export { type DefaultTemplateName, defaultTemplates, withDefaultTemplate } from "./default-templates.ts";
+} from "./config/config.ts";
 export { ChatTemplateError, CheckpointError, TokenizerError } from "./errors.ts";
-export { type ResolveModelOptions, resolveModel } from "./hub.ts";
 export {
   addTokens,
   createModel,
@@ -53,6 +54,6 @@ export {
   type TokenBatch,
   tokenSpec,
 } from "./model.ts";
-export { encodeSafetensors, readSafetensors } from "./safetensors.ts";
-export { type StreamDecoder, streamDecoder } from "./stream-decoder.ts";
-export { createTokenizer, type EncodeOptions, type Tokenizer } from "./tokenizer.ts";
+export { type BpeTrainerOptions, type TrainedBpe, trainBpe } from "./tokenizer/bpe-trainer.ts";
+export { type StreamDecoder, streamDecoder } from "./tokenizer/stream-decoder.ts";
+export { createTokenizer, type EncodeOptions, type Tokenizer } from "./tokenizer/tokenizer.ts";

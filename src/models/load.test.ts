@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { trainBpe } from "./bpe-trainer.ts";
-import { encodeChat } from "./chat-tokens.ts";
-import { configOf } from "./config.ts";
+import { encodeChat } from "./chat/chat-tokens.ts";
+import { configOf } from "./config/config.ts";
 import { addTokens, createModel, loadModel, type Model, modelOf, withChatTemplate } from "./load.ts";
-import { createTokenizer } from "./tokenizer.ts";
+import { trainBpe } from "./tokenizer/bpe-trainer.ts";
+import { createTokenizer } from "./tokenizer/tokenizer.ts";
 
 let folder: string;
 beforeAll(async () => {

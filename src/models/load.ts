@@ -9,16 +9,16 @@
 import type { HostArray } from "../graph/array.ts";
 import { isAdapterFolder, readAdapter, writeAdapter } from "./adapters/folder.ts";
 import { type Adapter, checkAdapter, mergeLora } from "./adapters/lora.ts";
-import type { NewToken } from "./added-tokens.ts";
-import { checkTensors, readCheckpoint, type WriteOptions, writeCheckpoint } from "./checkpoint.ts";
-import type { ModelConfig } from "./config.ts";
-import { defaultTemplates, isDefaultTemplateName, withDefaultTemplate } from "./default-templates.ts";
+import { defaultTemplates, isDefaultTemplateName, withDefaultTemplate } from "./chat/default-templates.ts";
+import { checkTensors, readCheckpoint, type WriteOptions, writeCheckpoint } from "./checkpoint/checkpoint.ts";
+import { type ResolveModelOptions, resolveModel } from "./checkpoint/hub.ts";
+import type { ModelConfig } from "./config/config.ts";
 import { CheckpointError } from "./errors.ts";
 import { families } from "./families/index.ts";
 import { folderOfModel } from "./folder.ts";
-import { type ResolveModelOptions, resolveModel } from "./hub.ts";
 import { initialParameters, parameterShapes } from "./model.ts";
-import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
+import type { NewToken } from "./tokenizer/added-tokens.ts";
+import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

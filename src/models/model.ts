@@ -19,7 +19,7 @@ import {
   unflatten,
 } from "../graph/index.ts";
 import { gaussian } from "../graph/random.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config/config.ts";
 import { families } from "./families/index.ts";
 import { type Attend, causalMask, weightsOf } from "./families/layers.ts";
 

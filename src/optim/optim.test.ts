@@ -12,7 +12,7 @@ import {
   type Value,
   zerosArray,
 } from "../graph/index.ts";
-import { readSafetensors } from "../models/safetensors.ts";
+import { readSafetensors } from "../models/checkpoint/safetensors.ts";
 import {
   type AdamOptions,
   adam,

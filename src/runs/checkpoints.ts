@@ -8,9 +8,9 @@ import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AttuneError } from "../graph/errors.ts";
 import type { HostArray } from "../graph/index.ts";
-import { readTensors } from "../models/checkpoint.ts";
+import { readTensors } from "../models/checkpoint/checkpoint.ts";
+import { encodeSafetensors } from "../models/checkpoint/safetensors.ts";
 import type { Model } from "../models/load.ts";
-import { encodeSafetensors } from "../models/safetensors.ts";
 
 /** What a trainer needs to go on: anything that is JSON, and its arrays. */
 export interface TrainerState<T> {

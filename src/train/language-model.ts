@@ -26,7 +26,7 @@ import {
   tokenLogProbs,
   where,
 } from "../graph/index.ts";
-import type { ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config/config.ts";
 import { hiddenStates, logitsOf, type TokenBatch } from "../models/model.ts";
 import type { Loss } from "./step.ts";
 

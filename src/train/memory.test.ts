@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { configOf } from "../models/config.ts";
+import { configOf } from "../models/config/config.ts";
 import { parameterShapes } from "../models/model.ts";
 import { checkMemory, estimateMemory } from "./memory.ts";
 

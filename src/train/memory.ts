@@ -8,7 +8,7 @@
  * fitted to the peaks of steps of 0.7 to 124 million parameters (GPT-2 and Llama), which they meet within 15 %.
  */
 import { freemem } from "node:os";
-import type { ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
 import { TrainError } from "./errors.ts";
 

@@ -12,7 +12,7 @@ import {
   type Value,
   zerosArray,
 } from "../graph/index.ts";
-import { checkTensors, readCheckpoint, readTensors } from "../models/checkpoint.ts";
+import { checkTensors, readCheckpoint, readTensors } from "../models/checkpoint/checkpoint.ts";
 import { parameterShapes, parameterSpecs, tokenSpec } from "../models/model.ts";
 import { adamw } from "../optim/index.ts";
 import { languageModelLoss } from "./language-model.ts";

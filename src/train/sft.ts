@@ -8,7 +8,7 @@ import { type Dataset, loadDataset } from "../data/dataset.ts";
 import type { HostArray } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
 import { loadModel, type Model, withChatTemplate } from "../models/load.ts";
-import type { Tokenizer } from "../models/tokenizer.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { adam, adamw, type Optimizer, schedule, sgd } from "../optim/index.ts";
 import { TrainError } from "./errors.ts";
 import { labelEvaluator } from "./label-evaluator.ts";

@@ -1,9 +1,9 @@
 /** A tiny model with a tokenizer, and a little text, for tests of training. */
 
-import { trainBpe } from "../models/bpe-trainer.ts";
-import { configOf } from "../models/config.ts";
+import { configOf } from "../models/config/config.ts";
 import { createModel, type Model } from "../models/load.ts";
-import { createTokenizer } from "../models/tokenizer.ts";
+import { trainBpe } from "../models/tokenizer/bpe-trainer.ts";
+import { createTokenizer } from "../models/tokenizer/tokenizer.ts";
 
 const animals = ["cat", "dog", "hen", "fox"];
 const places = ["barn", "garden", "house"];

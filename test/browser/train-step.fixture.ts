@@ -13,9 +13,9 @@ import {
   type Value,
   zerosArray,
 } from "../../src/graph/index.ts";
-import { parseConfig } from "../../src/models/config.ts";
+import { readSafetensors } from "../../src/models/checkpoint/safetensors.ts";
+import { parseConfig } from "../../src/models/config/config.ts";
 import { parameterSpecs, tokenSpec } from "../../src/models/model.ts";
-import { readSafetensors } from "../../src/models/safetensors.ts";
 import { adamw } from "../../src/optim/index.ts";
 import { languageModelLoss } from "../../src/train/language-model.ts";
 import { compileTrainStep, trainStep } from "../../src/train/step.ts";

@@ -1,12 +1,12 @@
 /** Adapter folders in the layout of PEFT (Node): adapter_config.json and adapter_model.safetensors. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { parseJson, readTensors, templateOf } from "../checkpoint.ts";
-import { toJson, writeTextFiles } from "../checkpoint-write.ts";
-import type { ModelConfig } from "../config.ts";
+import { parseJson, readTensors, templateOf } from "../checkpoint/checkpoint.ts";
+import { toJson, writeTextFiles } from "../checkpoint/checkpoint-write.ts";
+import { encodeSafetensors, type FloatFormat, storedBytes } from "../checkpoint/safetensors.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { CheckpointError } from "../errors.ts";
 import { replaceFolder, writePieces, writeText } from "../folder-write.ts";
-import { encodeSafetensors, type FloatFormat, storedBytes } from "../safetensors.ts";
 import type { Adapter } from "./lora.ts";
 import { adapterConfigJson, fromPeftNames, parseAdapterConfig, toPeftNames } from "./peft.ts";
 

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openLocalEngine } from "../../graph/engine/node-providers.ts";
 import {
   compile,
   crossEntropy,
@@ -16,9 +17,8 @@ import {
   unflatten,
   valueAndGrad,
 } from "../../graph/index.ts";
-import { openLocalEngine } from "../../graph/node-providers.ts";
-import { readTensors } from "../checkpoint.ts";
-import type { ModelConfig } from "../config.ts";
+import { readTensors } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../config/config.ts";
 import {
   arrayOf,
   expectClose,

@@ -16,7 +16,7 @@ import {
   unflatten,
 } from "../../graph/index.ts";
 import { uniform } from "../../graph/random.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { families } from "../families/index.ts";
 import { parameterShapes } from "../model.ts";
 

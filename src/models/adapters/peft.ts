@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import type { HostArray } from "../../graph/array.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { CheckpointError } from "../errors.ts";
 import { families } from "../families/index.ts";
 import { type Adapter, adaptedModules, type LoraConfig } from "./lora.ts";

@@ -1,6 +1,6 @@
 /** What a page of a model family gives. */
 import type { Tensor } from "../../graph/index.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import type { Sequence, Weights } from "./layers.ts";
 
 export interface FamilyModel {

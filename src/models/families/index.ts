@@ -1,5 +1,5 @@
 /** The model families: a row each. */
-import type { Family } from "../config.ts";
+import type { Family } from "../config/config.ts";
 import type { FamilyModel } from "./family.ts";
 import { gptNeo } from "./gpt-neo.ts";
 import { gptNeoX } from "./gpt-neox.ts";

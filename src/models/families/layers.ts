@@ -31,7 +31,7 @@ import {
   transpose,
   where,
 } from "../../graph/index.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 
 /** The weights of a part of the model, by the names below it. */
 export interface Weights {

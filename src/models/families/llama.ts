@@ -3,7 +3,7 @@
  * queries, a gated MLP. They differ in biases, in norms of query and key (Qwen3) and in sliding windows.
  */
 import { add, gather, mul, reshape, rmsNorm, rotary, type Tensor } from "../../graph/index.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import type { FamilyModel } from "./family.ts";
 import {
   activations,

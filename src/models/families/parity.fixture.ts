@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { expect } from "vitest";
 import { type HostArray, hostArray } from "../../graph/array.ts";
-import { checkTensors, readCheckpoint, readTensors } from "../checkpoint.ts";
-import type { ModelConfig } from "../config.ts";
+import { checkTensors, readCheckpoint, readTensors } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { parameterShapes } from "../model.ts";
 
 export const goldenFolder = "test/parity/golden";

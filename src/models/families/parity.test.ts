@@ -15,7 +15,7 @@ import {
   unflatten,
   valueAndGrad,
 } from "../../graph/index.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { hiddenStates, logitsOf, parameterSpecs, scoresOf, type TokenBatch, tokenSpec } from "../model.ts";
 import { arrayOf, expectClose, goldenModel, shifted } from "./parity.fixture.ts";
 

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { openLocalEngine } from "../../graph/engine/node-providers.ts";
 import { compile, type HostArray, hostArray, slice, type Tensor, unflatten } from "../../graph/index.ts";
-import { checkTensors, readCheckpoint } from "../checkpoint.ts";
+import { checkTensors, readCheckpoint } from "../checkpoint/checkpoint.ts";
 import { hiddenStates, logitsOf, parameterShapes, parameterSpecs, tokenSpec } from "../model.ts";
 import { expectClose, goldenFolder } from "./parity.fixture.ts";
 

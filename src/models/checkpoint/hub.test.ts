@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { CheckpointError } from "./errors.ts";
+import { CheckpointError } from "../errors.ts";
 import { resolveModel } from "./hub.ts";
 
 const sha = "0123456789abcdef0123456789abcdef01234567";

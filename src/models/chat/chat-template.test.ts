@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { createTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ChatMessage, chatTemplate, configuredTemplate } from "./chat-template.ts";
 import { assistantMask, encodeChat } from "./chat-tokens.ts";
 import { defaultTemplates, withDefaultTemplate } from "./default-templates.ts";
 import { strftime } from "./python-strings.ts";
-import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 interface Case {
   template: string;

@@ -1,8 +1,8 @@
 /** Writes a model folder in the Hugging Face layout (Node), atomically. */
 import { join } from "node:path";
-import type { HostArray } from "../graph/array.ts";
-import type { ModelConfig } from "./config.ts";
-import { replaceFolder, writePieces, writeText } from "./folder-write.ts";
+import type { HostArray } from "../../graph/array.ts";
+import type { ModelConfig } from "../config/config.ts";
+import { replaceFolder, writePieces, writeText } from "../folder-write.ts";
 import type { FloatFormat } from "./safetensors.ts";
 import { encodeSafetensors, storedBytes } from "./safetensors.ts";
 

@@ -5,8 +5,9 @@
  * end the spellings must give the text's UTF-8 bytes, except for what tokenizers add or leave out: a prefix space,
  * spaces eaten by `lstrip` / `rstrip` tokens, characters without a token. Anything else is an error, never a guess.
  */
+
+import { TokenizerError } from "../errors.ts";
 import { symbolToByte, utf8Encoder } from "./byte-level.ts";
-import { TokenizerError } from "./errors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Half-open, in UTF-16 units of the text. Tokens that share a character overlap; a bare prefix space is empty. */

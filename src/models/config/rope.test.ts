@@ -12,7 +12,7 @@ interface GoldenRow {
 }
 
 const golden = JSON.parse(
-  readFileSync(new URL("../../test/parity/golden/rope.json", import.meta.url), "utf8"),
+  readFileSync(new URL("../../../test/parity/golden/rope.json", import.meta.url), "utf8"),
 ) as GoldenRow[];
 
 const llama = { theta: "rope_theta" };

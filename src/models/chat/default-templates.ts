@@ -4,10 +4,11 @@
  * Each marks what the assistant says (its end-of-turn token included) with `{% generation %}` blocks, so that Attune
  * and `transformers` know which tokens to train on.
  */
-import type { NewToken } from "./added-tokens.ts";
-import { ChatTemplateError } from "./errors.ts";
-import type { Tokenizer } from "./tokenizer.ts";
-import type { AddedToken } from "./tokenizer-files.ts";
+
+import { ChatTemplateError } from "../errors.ts";
+import type { NewToken } from "../tokenizer/added-tokens.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { AddedToken } from "../tokenizer/tokenizer-files.ts";
 
 interface DefaultTemplate {
   template: string;

@@ -5,8 +5,8 @@
  * prefix ("h.0..." for "transformer.h.0..."), old files carry masks and rotary tables as buffers, tied embeddings are
  * stored under either name or both, and GPT-NeoX's head is "embed_out" or "lm_head".
  */
-import type { HostArray } from "../graph/array.ts";
-import { CheckpointError } from "./errors.ts";
+import type { HostArray } from "../../graph/array.ts";
+import { CheckpointError } from "../errors.ts";
 
 const prefixes = ["transformer.", "model.", "gpt_neox."];
 

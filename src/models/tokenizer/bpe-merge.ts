@@ -4,7 +4,7 @@
  * Llama-style tokenizers do not cut text into words, so a "word" may be a whole document. A heap of (rank, position)
  * pops the lowest rank first and the leftmost of equals, as `tokenizers` does; neighbours live in a linked list.
  */
-import { TokenizerError } from "./errors.ts";
+import { TokenizerError } from "../errors.ts";
 import type { TokenizerModel } from "./tokenizer-files.ts";
 
 /** Two whole numbers below 2^26 in one exact double. */

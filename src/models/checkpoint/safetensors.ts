@@ -6,9 +6,9 @@
  * holes. Source: https://github.com/huggingface/safetensors (Format). float16 and bfloat16 are read as float32, since
  * training and ONNX Runtime's CPU kernels are float32. Runs in browsers; files are in checkpoint.ts.
  */
-import type { DType, HostArray } from "../graph/array.ts";
-import { bytesPerElement, sizeOf } from "../graph/array.ts";
-import { CheckpointError } from "./errors.ts";
+import type { DType, HostArray } from "../../graph/array.ts";
+import { bytesPerElement, sizeOf } from "../../graph/array.ts";
+import { CheckpointError } from "../errors.ts";
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "./half.ts";
 
 /** Every dtype of the format whose elements fill whole bytes, and the host dtype that it is read as. */

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { HostArray } from "../graph/array.ts";
-import { hostArray } from "../graph/array.ts";
-import { CheckpointError } from "./errors.ts";
+import type { HostArray } from "../../graph/array.ts";
+import { hostArray } from "../../graph/array.ts";
+import { CheckpointError } from "../errors.ts";
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "./half.ts";
 import { encodeSafetensors, readSafetensors } from "./safetensors.ts";
 

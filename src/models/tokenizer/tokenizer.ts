@@ -6,6 +6,7 @@
  * never changes: `addTokens` and `withConfig` return another one.
  */
 import { Tokenizer as Engine } from "@huggingface/tokenizers";
+import { TokenizerError } from "../errors.ts";
 import {
   addTokens,
   type NewToken,
@@ -17,7 +18,6 @@ import {
 } from "./added-tokens.ts";
 import { bpeMerger } from "./bpe-merge.ts";
 import { gpt2Words } from "./byte-level.ts";
-import { TokenizerError } from "./errors.ts";
 import { llamaPipeline } from "./llama-pipeline.ts";
 import type {
   AddedToken,

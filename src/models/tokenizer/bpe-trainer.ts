@@ -7,8 +7,8 @@
  * `tokenizers` (highest count first, then the lower left id, then the lower right id), so the merges are equal.
  */
 
+import { TokenizerError } from "../errors.ts";
 import { byteToSymbol, gpt2Words, utf8Encoder } from "./byte-level.ts";
-import { TokenizerError } from "./errors.ts";
 import { PairHeap } from "./pair-heap.ts";
 import type { TokenizerConfig, TokenizerJson } from "./tokenizer-files.ts";
 

@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type HostArray, hostArray } from "../graph/array.ts";
+import { type HostArray, hostArray } from "../../graph/array.ts";
+import { configOf } from "../config/config.ts";
+import { CheckpointError } from "../errors.ts";
 import { checkTensors, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
-import { configOf } from "./config.ts";
-import { CheckpointError } from "./errors.ts";
 
 const config = configOf("llama", {
   vocabSize: 8,

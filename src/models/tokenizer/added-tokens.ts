@@ -4,7 +4,7 @@
  * Loading follows `transformers` 5: tokens named in `tokenizer_config.json` alone (`added_tokens_decoder`, then the
  * roles, then the extra special tokens) are added to the vocabulary at its end, in that order.
  */
-import { TokenizerError } from "./errors.ts";
+import { TokenizerError } from "../errors.ts";
 import type {
   AddedToken,
   ConfigToken,

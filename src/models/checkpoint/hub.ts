@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdir, open, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { HubApiError, ListFileEntry } from "@huggingface/hub";
-import { CheckpointError } from "./errors.ts";
+import { CheckpointError } from "../errors.ts";
 
 export interface DownloadProgress {
   readonly file: string;

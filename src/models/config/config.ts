@@ -4,13 +4,13 @@
  * An option that would change the mathematics and is not implemented is refused by name, never ignored.
  */
 import type { z } from "zod";
-import type { Activation, Family, FamilyRow, FamilyTraits, Options, Raw, Sizes } from "./config-families.ts";
-import { activations, families, onlyEverywhere, optionsSchema, sizesSchema } from "./config-families.ts";
-import { CheckpointError } from "./errors.ts";
+import { CheckpointError } from "../errors.ts";
+import type { Activation, Family, FamilyRow, FamilyTraits, Options, Raw, Sizes } from "./families.ts";
+import { activations, families, onlyEverywhere, optionsSchema, sizesSchema } from "./families.ts";
 import type { Rope } from "./rope.ts";
 import { ropeOf } from "./rope.ts";
 
-export type { Activation, Family } from "./config-families.ts";
+export type { Activation, Family } from "./families.ts";
 
 export interface ModelConfig extends Required<FamilyTraits> {
   readonly family: Family;

@@ -3,7 +3,7 @@
  * is particular about the family's mathematics.
  */
 import { z } from "zod";
-import { CheckpointError } from "./errors.ts";
+import { CheckpointError } from "../errors.ts";
 import type { RopeKeys } from "./rope.ts";
 
 export type Family = "gpt2" | "llama" | "mistral" | "qwen2" | "qwen3" | "gpt_neox" | "gpt_neo";

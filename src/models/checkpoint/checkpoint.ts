@@ -4,10 +4,10 @@
  */
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { HostArray } from "../graph/array.ts";
-import type { ModelConfig } from "./config.ts";
-import { parseConfig, withGenerationConfig } from "./config.ts";
-import { CheckpointError } from "./errors.ts";
+import type { HostArray } from "../../graph/array.ts";
+import type { ModelConfig } from "../config/config.ts";
+import { parseConfig, withGenerationConfig } from "../config/config.ts";
+import { CheckpointError } from "../errors.ts";
 import { headerLength, parseHeader, tensorDecoder } from "./safetensors.ts";
 
 export { checkTensors } from "./check-tensors.ts";

@@ -5,10 +5,10 @@
  * unless given, and the tokenizer's special tokens (`bos_token`, ...) are variables. A template may mark the
  * assistant's text with `{% generation %}` blocks; `renderMarked` says where they came out.
  */
-import { ChatTemplateError } from "./errors.ts";
+import { ChatTemplateError } from "../errors.ts";
+import type { Span } from "../tokenizer/token-spans.ts";
+import type { TokenizerConfig } from "../tokenizer/tokenizer-files.ts";
 import { hasGenerationBlocks, type JinjaTemplate, jinjaTemplate } from "./jinja-python.ts";
-import type { Span } from "./token-spans.ts";
-import type { TokenizerConfig } from "./tokenizer-files.ts";
 
 /** One turn. Templates may read any other entry (`tool_calls`, `name`, `reasoning_content`, ...). */
 export interface ChatMessage {

@@ -6,6 +6,10 @@
  * (with the generation prompt) and up to its end: both must be beginnings of the whole text. Characters become tokens
  * through `tokenSpans`; a token that reaches over a boundary belongs to the assistant, as in `transformers`.
  */
+
+import { ChatTemplateError } from "../errors.ts";
+import { type Span, tokenSpans } from "../tokenizer/token-spans.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import {
   type ChatMessage,
   type ChatTemplate,
@@ -14,9 +18,6 @@ import {
   type RenderOptions,
 } from "./chat-template.ts";
 import { defaultTemplates, isDefaultTemplateName } from "./default-templates.ts";
-import { ChatTemplateError } from "./errors.ts";
-import { type Span, tokenSpans } from "./token-spans.ts";
-import type { Tokenizer } from "./tokenizer.ts";
 
 export interface ChatOptions extends RenderOptions {
   /** Template source (the contents of chat_template.jinja, say) or a default template's name. Default: the tokenizer's. */

@@ -7,7 +7,7 @@
  * float32 at the same places as there, so that angles at far positions agree.
  */
 import { z } from "zod";
-import { CheckpointError } from "./errors.ts";
+import { CheckpointError } from "../errors.ts";
 
 export interface Rope {
   /** How many leading dimensions of a head are turned; even. */

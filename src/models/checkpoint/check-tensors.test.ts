@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hostArray, sizeOf } from "../graph/array.ts";
+import { hostArray, sizeOf } from "../../graph/array.ts";
 import { checkTensors } from "./check-tensors.ts";
 
 const filled = (shape: readonly number[], value = 1) =>

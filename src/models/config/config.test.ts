@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { CheckpointError } from "../errors.ts";
 import { configOf, type Family, knownFamilies, parseConfig, withGenerationConfig } from "./config.ts";
-import { CheckpointError } from "./errors.ts";
 
-const golden = new URL("../../test/parity/golden/models/", import.meta.url);
+const golden = new URL("../../../test/parity/golden/models/", import.meta.url);
 const small = {
   gpt2: { model_type: "gpt2", n_embd: 64, n_layer: 2, n_head: 4, vocab_size: 100 },
   llama: {

@@ -1,0 +1,27 @@
+/** Matrices in 8 bits: every column has a scale of its own, max |w| / 127, so that -127 to 127 span it. */
+import type { HostArray } from "../graph/array.ts";
+
+/** A matrix [K, N], or [N, K] where `columnsLast` is false, as int8 [K, N] with a scale for each of the N. */
+export function quantizeColumns(
+  { data, shape }: HostArray,
+  columnsLast: boolean,
+): { values: HostArray<"int8">; scale: HostArray<"float32"> } {
+  const [k, n] = (columnsLast ? shape : shape.toReversed()) as [number, number];
+  const [byRow, byColumn] = columnsLast ? [n, 1] : [1, k];
+  const source = data as Float32Array;
+  const values = new Int8Array(k * n);
+  const scale = new Float32Array(n);
+  for (let j = 0; j < n; j++)
+    for (let i = 0; i < k; i++)
+      scale[j] = Math.max(scale[j] as number, Math.abs(source[i * byRow + j * byColumn] as number));
+  for (let j = 0; j < n; j++) {
+    const step = ((scale[j] as number) || 1) / 127;
+    scale[j] = step;
+    for (let i = 0; i < k; i++)
+      values[i * n + j] = Math.round((source[i * byRow + j * byColumn] as number) / step);
+  }
+  return {
+    values: { dtype: "int8", shape: [k, n], data: values },
+    scale: { dtype: "float32", shape: [n], data: scale },
+  };
+}

@@ -12,10 +12,12 @@ import {
   and,
   arange,
   concat,
+  constant,
   type Dim,
   expand,
   expandDims,
   greaterEqual,
+  hostArray,
   less,
   matmul,
   mul,
@@ -58,13 +60,13 @@ export function cachedAttention(
     masks.set(window, mask);
     return mask;
   };
-  const scale = config.scaleAttention ? 1 / Math.sqrt(config.headDim) : 1;
+  const scale = config.scaleAttention ? scaleOf(config.headDim) : undefined;
   return (layer, query, key, value) => {
     added[layer] = { key, value };
     const [b, h, t, d] = query.shape as [Dim, number, Dim, number];
     const g = key.shape[1] as number;
     const rows = multiplyDims(h / g, t); // the query heads of a group join into the rows of one product
-    const q = reshape(mul(query, scale), [b, g, rows, d]);
+    const q = reshape(scale ? mul(query, scale) : query, [b, g, rows, d]);
     const parts = [
       ...(past.shared ? [sharedPart(past.shared.keys[layer]!, past.shared.values[layer]!)] : []),
       ownPart(past.keys[layer]!, past.values[layer]!),
@@ -85,6 +87,13 @@ export function cachedAttention(
     return reshape(seen, [b, h, t, d]);
   };
 }
+
+/**
+ * 1 / sqrt(D), D times: the runtime would take a single number into the product as its factor, and its fast kernel
+ * for a single row has no factor.
+ */
+const scaleOf = (width: number): Tensor =>
+  constant(hostArray("float32", [width], Array(width).fill(1 / Math.sqrt(width))));
 
 interface Part {
   readonly size: Dim;

@@ -10,23 +10,25 @@ import {
   type Tree,
 } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
+import type { Packing } from "../optim/index.ts";
 import { labelSums } from "./language-model.ts";
 import { batchSpec, chunks } from "./sft-plan.ts";
-import { type FrozenPart, specsOf, type Trainable } from "./trainable.ts";
+import type { FrozenPart, Trainable } from "./trainable.ts";
 
-/** {loss, mean_token_accuracy} of what trains and what does not, both in the engine. */
+/** {loss, mean_token_accuracy} of what trains (packed) and what does not, both in the engine. */
 export async function labelEvaluator(
   engine: Engine,
   { config }: Model,
   { examples, packed }: Dataset,
   batchSize: number,
-  { parameters: trained, whole }: Trainable,
+  { whole }: Trainable,
+  { specs, unpack }: Packing,
   frozen: FrozenPart,
 ) {
   const program = await engine.load(
     compile(
-      (params, batch) => ({ ...labelSums(config, whole(params, batch), batch) }) as Tree<Tensor>,
-      [specsOf(trained), frozen.spec(batchSpec(packed))] as const,
+      (params, batch) => ({ ...labelSums(config, whole(unpack(params), batch), batch) }) as Tree<Tensor>,
+      [specs, frozen.spec(batchSpec(packed))] as const,
       {
         provider: engine.provider,
       },

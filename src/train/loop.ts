@@ -68,7 +68,7 @@ export interface LoopOptions {
   readonly totalSteps: number;
   readonly learningRate: (step: number) => number;
   readonly batchAt: (step: number) => StepBatch;
-  /** Metrics of the held-out data, without the `eval_` before them. */
+  /** Metrics of the held-out data for the packed parameters, without the `eval_` before them. */
   readonly evaluate?: (parameters: Tree<Resident>) => Promise<Metrics>;
   readonly evalSteps: number;
   /** The metric that says what is best; `eval_loss` and other losses are better when smaller. */
@@ -112,9 +112,10 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   });
   const state: LoopState = { step: 0, num_tokens: 0, stale: 0, ...options.from?.state };
   const arrays = async (tree: Tree<Resident>) => flatten(await engine.get(tree));
+  const parametersNow = async () => flatten(await stepper.parameters());
   const snapshot = (): Snapshot => ({
     state: { ...state },
-    parameters: () => arrays(stepper.parameters),
+    parameters: parametersNow,
     optimizer: () => arrays(stepper.state),
   });
   let saved = options.from ? state.step : -1;
@@ -154,7 +155,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       metrics = { ...measured, learning_rate, num_tokens: state.num_tokens, epoch: batch.epoch };
       const isLast = state.step === totalSteps;
       if (evaluate && (state.step % options.evalSteps === 0 || isLast)) {
-        const found = await evaluate(stepper.parameters);
+        const found = await evaluate(stepper.packed);
         for (const [name, value] of Object.entries(found)) metrics[`eval_${name}`] = value;
         await judge(metrics);
       }
@@ -166,7 +167,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
         break;
       }
     }
-    return { parameters: await arrays(stepper.parameters), state, metrics, reason };
+    return { parameters: await parametersNow(), state, metrics, reason };
   } finally {
     await stepper.free();
   }

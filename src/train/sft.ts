@@ -9,7 +9,7 @@ import type { HostArray } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
 import { loadModel, type Model, withChatTemplate } from "../models/load.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { adam, adamw, type Optimizer, schedule, sgd } from "../optim/index.ts";
+import { adam, adamw, type Optimizer, packing, schedule, sgd } from "../optim/index.ts";
 import { TrainError } from "./errors.ts";
 import { labelEvaluator } from "./label-evaluator.ts";
 import { languageModelLoss } from "./language-model.ts";
@@ -18,7 +18,7 @@ import { checkMemory } from "./memory.ts";
 import { openRun } from "./run-folder.ts";
 import { type SftOptions, sftDefaults } from "./sft-options.ts";
 import { batchSpec, planOf, stepSize } from "./sft-plan.ts";
-import { frozenIn, trainableOf, withFrozen } from "./trainable.ts";
+import { frozenIn, specsOf, trainableOf, withFrozen } from "./trainable.ts";
 
 export interface SftStart {
   readonly train: Dataset;
@@ -130,7 +130,15 @@ export async function sft(
         return { ...batch, micro: batch.micro.map(frozen.batch) };
       },
       ...(held && {
-        evaluate: await labelEvaluator(engine, model, held, o.evalBatchSize ?? batchSize, trainable, frozen),
+        evaluate: await labelEvaluator(
+          engine,
+          model,
+          held,
+          o.evalBatchSize ?? batchSize,
+          trainable,
+          packing(specsOf(trainable.parameters), optimizer.groupOf),
+          frozen,
+        ),
       }),
       evalSteps: o.evalSteps ?? every,
       metricForBest: o.metricForBest,

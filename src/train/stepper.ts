@@ -22,8 +22,8 @@ import {
   zerosArray,
   zipTree,
 } from "../graph/index.ts";
-import { clipFactor, globalNorm } from "../optim/index.ts";
-import { compileTrainStep, type Loss, type StepOptions } from "./step.ts";
+import { clipFactor, globalNorm, type Packing, packing } from "../optim/index.ts";
+import { compileTrainStep, type Loss, packedLoss, type StepOptions } from "./step.ts";
 
 export interface StepperOptions extends StepOptions {
   readonly engine: Engine;
@@ -41,8 +41,13 @@ export interface StepperOptions extends StepOptions {
 export interface Stepper {
   /** One update; `items` is what the losses are divided by, over all micro-batches. */
   step(micro: readonly Tree<Value>[], items: number, learningRate: number): Promise<Record<string, number>>;
-  /** The parameters as they are now, for other programs of the same engine. */
-  readonly parameters: Tree<Resident>;
+  /** How the parameters lie in the engine; programs that read them there unpack them. */
+  readonly packing: Packing;
+  /** The packed parameters as they are now, for other programs of the same engine. */
+  readonly packed: Tree<Resident>;
+  /** A copy of the parameters as they are now. */
+  parameters(): Promise<Tree<HostArray>>;
+  /** The optimiser's state, shaped like the packed parameters. */
   readonly state: Tree<Resident>;
   free(): Promise<void>;
 }
@@ -55,11 +60,16 @@ const numbersOf = (tree: Tree<Value>): Record<string, number> =>
   );
 
 export async function createStepper(options: StepperOptions): Promise<Stepper> {
-  const { engine, optimizer, parameters } = options;
-  const specs = specsOf(parameters);
+  const { engine, optimizer } = options;
+  const packed = packing(specsOf(options.parameters), optimizer.groupOf);
+  const parameters = packed.packArrays(options.parameters);
+  const { specs } = packed;
   const zeros = () =>
     mapTree(optimizer.init(specs), ({ dtype, shape }) => zerosArray(dtype, shape as number[]));
-  const programs = options.accumulate ? accumulating(options, specs) : [fused(options, specs)];
+  const loss = packedLoss(options.loss, packed);
+  const programs = options.accumulate
+    ? accumulating({ ...options, loss }, specs)
+    : [fused({ ...options, loss }, specs)];
   const loaded: Executable[] = [];
   for (const program of programs) loaded.push(await engine.load(program));
   const [main, update] = loaded as [Executable, Executable | undefined];
@@ -73,9 +83,11 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
   });
 
   return {
-    get parameters() {
+    packing: packed,
+    get packed() {
       return params as Tree<Resident>;
     },
+    parameters: async () => packed.unpackArrays(await engine.get(params as Tree<Resident>)),
     get state() {
       return state as Tree<Resident>;
     },

@@ -3,7 +3,7 @@
     python test/parity/chat_templates.py        (transformers 5.23, jinja2 3.1)
 
 Attune's three named templates are read from its source; the others are the public short ones of well-known families.
-The messages are invented. The tokenizers are those that tokenizers.py wrote.
+The messages are invented. The tokenizers are those that tokenizer_ids.py wrote.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 HERE = Path(__file__).resolve().parent
-sys.path = [p for p in sys.path if Path(p or ".").resolve() != HERE]  # beside us stands a tokenizers.py
+sys.path = [p for p in sys.path if Path(p or ".").resolve() != HERE]  # beside us stands a tokenizer_ids.py
 
 from transformers import AutoTokenizer
 
@@ -333,7 +333,7 @@ CONVERSATIONS = {
     },
 }
 
-# Which tokenizer (of tokenizers.py) goes with a template.
+# Which tokenizer (of tokenizer_ids.py) goes with a template.
 TOKENIZER = {
     "chatml": "qwen2",
     "human-assistant": "llama3",

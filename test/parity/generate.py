@@ -9,7 +9,7 @@ import json
 import pathlib
 import sys
 
-sys.path.pop(0)  # tokenizers.py beside this script hides the library of that name
+sys.path.pop(0)  # tokenizer_ids.py beside this script hides the library of that name
 
 import torch
 import transformers

@@ -1,6 +1,6 @@
 """Writes the golden files of the tokenizer, BPE-trainer and chat-template tests.
 
-    python test/parity/tokenizers.py        (transformers 5.23, tokenizers 0.23, jinja2 3.1)
+    python test/parity/tokenizer_ids.py        (transformers 5.23, tokenizers 0.23, jinja2 3.1)
 
 Everything is made here: the training text comes from a small word list, the tokenizers are trained on it in the
 styles of GPT-2, Llama 2, Llama 3, Qwen 2 and GPT-NeoX, and the messages are invented. The one outside input is the
@@ -16,7 +16,7 @@ from pathlib import Path
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 HERE = Path(__file__).resolve().parent
-sys.path = [p for p in sys.path if Path(p or ".").resolve() != HERE]  # this file is called tokenizers.py too
+sys.path = [p for p in sys.path if Path(p or ".").resolve() != HERE]  # this file is called tokenizer_ids.py too
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer

@@ -9,13 +9,23 @@ import { setExecutor } from "./command.ts";
 import { createContext, type Streams } from "./context.ts";
 import { register as demo } from "./demo.ts";
 import { register as evaluate } from "./eval.ts";
+import { register as exportModel } from "./export.ts";
 import { describeFailure, exitCodeOf, exitCodes, InterruptedError } from "./failure.ts";
 import { register as generate } from "./generate.ts";
+import { register as merge } from "./merge.ts";
 import { addGlobalOptions, type GlobalOptions } from "./options.ts";
 import { register as sft } from "./sft.ts";
 
 /** Every command, in the order of the help text. A row registers options and help; the work loads when it runs. */
-export const commands: readonly ((program: Command) => void)[] = [demo, sft, generate, chat, evaluate];
+export const commands: readonly ((program: Command) => void)[] = [
+  demo,
+  sft,
+  generate,
+  chat,
+  evaluate,
+  merge,
+  exportModel,
+];
 
 function version(): string {
   const packageJson = new URL("../../package.json", import.meta.url);

@@ -49,6 +49,8 @@ export interface Model extends ModelParts {
 }
 
 export interface LoadModelOptions extends Omit<ResolveModelOptions, "onProgress"> {
+  /** For an adapter: the model to adapt, instead of the one that it names. */
+  readonly base?: string;
   /** Told the bytes that are here, and all of them; downloading comes before reading. */
   readonly onProgress?: (done: number, total: number, what: string) => void;
 }
@@ -120,7 +122,7 @@ export const withParameters = (model: Model, parameters: Parameters): Model =>
  * @throws CheckpointError for everything that does not fit: files, shapes, a tokenizer larger than the vocabulary
  */
 export async function loadModel(name: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { onProgress, ...hub } = options;
+  const { onProgress, base: _, ...hub } = options;
   const dir = await folderOfModel(
     await resolveModel(name, {
       ...hub,
@@ -149,10 +151,11 @@ const tokenizerFrom = (tokenizer: Json, config: Json, { family }: ModelConfig): 
   createTokenizer({ tokenizer: tokenizer as never, config }, { modelType: family });
 
 async function loadAdapted(name: string, dir: string, options: LoadModelOptions): Promise<Model> {
-  const { adapter, base, tokenizerJson, tokenizerConfig = {}, chatTemplate } = await readAdapter(dir);
+  const { adapter, tokenizerJson, tokenizerConfig = {}, chatTemplate, ...read } = await readAdapter(dir);
+  const base = options.base ?? read.base;
   if (base === undefined)
     throw new CheckpointError(`${dir}: adapter_config.json names no base: set base_model_name_or_path`);
-  const model = await loadModel(base, { ...options, revision: undefined });
+  const model = await loadModel(base, { ...options, revision: undefined, base: undefined });
   const own = {
     ...model,
     ...(tokenizerJson && { tokenizer: tokenizerFrom(tokenizerJson, tokenizerConfig, model.config) }),

@@ -9,6 +9,7 @@
  * await model.save("new-model");
  */
 
+export { createAdapter, type LoraConfig, type LoraOptions, mergeLora, withLora } from "./adapters/lora.ts";
 export { type ChatMessage, type ChatTemplate, chatTemplate } from "./chat/chat-template.ts";
 export { assistantMask, type ChatOptions, encodeChat } from "./chat/chat-tokens.ts";
 export { type DefaultTemplateName, defaultTemplates, withDefaultTemplate } from "./chat/default-templates.ts";
@@ -40,6 +41,7 @@ export {
   type ModelParts,
   modelOf,
   type Parameters,
+  withAdapter,
   withChatTemplate,
   withParameters,
   withTokenizer,

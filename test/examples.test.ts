@@ -1,4 +1,4 @@
-/** Every entry point has an `@example`, and it runs as it stands. */
+/** Every entry point has an `@example`; it and the README's code run as they stand. */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,15 +16,24 @@ const rooms = readdirSync(join(root, "src"), { withFileTypes: true })
   .map(({ name }) => name)
   .filter((name) => readdirSync(join(root, "src", name)).includes("index.ts"));
 
-/** The code of the header's `@example`, with `attune/...` pointing at the sources. */
+/** The code of a header's `@example`. */
 function exampleOf(room: string): string | undefined {
   const source = readFileSync(join(root, "src", room, "index.ts"), "utf8");
   const header = /^\/\*\*([\s\S]*?)\*\//.exec(source)?.[1] ?? "";
-  const code = /@example\n([\s\S]*)$/.exec(header)?.[1]?.replace(/^ \* ?/gm, "");
+  return /@example\n([\s\S]*)$/.exec(header)?.[1]?.replace(/^ \* ?/gm, "");
+}
+
+/** Runs code in the examples' folder, with `attune/...` pointing at the sources. */
+async function run(name: string, code: string): Promise<void> {
+  if (code.includes("my-model")) await saveOwnModel();
   const url = (path: string) => pathToFileURL(join(root, "src", path)).href;
-  return code
-    ?.replace(/"attune\/([a-z]+)"/g, (_, name) => JSON.stringify(url(`${name}/index.ts`)))
+  const file = join(folder, `${name}.ts`);
+  const resolved = code
+    .replace(/"attune\/([a-z]+)"/g, (_, name) => JSON.stringify(url(`${name}/index.ts`)))
     .replace(/"attune\/([a-z]+\/[a-z]+)"/g, (_, path) => JSON.stringify(url(`${path}.ts`)));
+  writeFileSync(file, resolved);
+  const loader = new URL("../scripts/register-ts.js", import.meta.url).href;
+  execFileSync(process.execPath, ["--import", loader, file], { cwd: folder, stdio: "pipe" });
 }
 
 /** What an example may find in its folder: a small model under the name that stands for the reader's own. */
@@ -39,10 +48,17 @@ describe("the example of each entry point", () => {
   it.each(rooms)("attune/%s runs", async (room) => {
     const code = exampleOf(room);
     expect(code, `src/${room}/index.ts has no @example in its header`).toBeDefined();
-    if (code?.includes("my-model")) await saveOwnModel();
-    const file = join(folder, `${room}.ts`);
-    writeFileSync(file, code as string);
-    const loader = new URL("../scripts/register-ts.js", import.meta.url).href;
-    execFileSync(process.execPath, ["--import", loader, file], { cwd: folder, stdio: "pipe" });
+    await run(room, code as string);
   });
+});
+
+const snippets = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)];
+
+describe("the README's code", () => {
+  it.each(snippets.map(([, code], i) => [i + 1, code as string] as const))(
+    "snippet %i runs",
+    async (i, code) => {
+      await run(`readme-${i}`, code);
+    },
+  );
 });

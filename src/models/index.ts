@@ -32,6 +32,8 @@ export {
   parseConfig,
 } from "./config/config.ts";
 export { ChatTemplateError, CheckpointError, TokenizerError } from "./errors.ts";
+export { type SaveOnnxOptions, saveOnnx } from "./export/folder.ts";
+export { exportOnnx, type OnnxExportOptions, type OnnxFile } from "./export/onnx.ts";
 export {
   addTokens,
   createModel,
@@ -39,6 +41,7 @@ export {
   loadModel,
   type Model,
   type ModelParts,
+  merged,
   modelOf,
   type Parameters,
   withAdapter,

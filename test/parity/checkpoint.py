@@ -25,8 +25,8 @@ folders += [story] if story.exists() else []
 script = """
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readCheckpoint, writeCheckpoint } from "./src/models/checkpoint.ts";
-import { configOf, knownFamilies, parseConfig } from "./src/models/config.ts";
+import { readCheckpoint, writeCheckpoint } from "./src/models/checkpoint/checkpoint.ts";
+import { configOf, knownFamilies, parseConfig } from "./src/models/config/config.ts";
 const [out, ...folders] = process.argv.slice(2);
 for (const [i, folder] of folders.entries()) {
   const checkpoint = await readCheckpoint(folder);

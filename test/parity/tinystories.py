@@ -1,6 +1,6 @@
 """What transformers computes with the real 656k checkpoint of ../shared/data: a few logits and 200 greedy tokens.
 
-    python -P test/parity/tinystories.py [FOLDER]      writes test/parity/golden/tinystories-656k.json
+    python test/parity/tinystories.py [FOLDER]      writes test/parity/golden/tinystories-656k.json
 """
 
 import json

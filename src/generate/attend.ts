@@ -36,7 +36,7 @@ import type { Attend } from "../models/families/layers.ts";
 
 /** What a row has behind it. */
 export interface Past {
-  /** Own cache of each layer: keys [B, G, D, S], which makes products of one row fast, and values [B, G, S, D]. */
+  /** Own cache of each layer, [B, G, S, D]. */
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
   /** Valid tokens in the own cache, [B], int64. */
@@ -70,7 +70,7 @@ export function cachedAttention(
     const parts = [
       ...(past.shared ? [sharedPart(past.shared.keys[layer]!, past.shared.values[layer]!)] : []),
       ownPart(past.keys[layer]!, past.values[layer]!),
-      ownPart(transpose(key), value),
+      ownPart(key, value),
     ];
     const scores = concat(
       parts.map((part) => part.scores(q)),
@@ -103,14 +103,14 @@ interface Part {
   values(weights: Tensor): Tensor;
 }
 
-const ownPart = (keysAcross: Tensor, value: Tensor): Part => ({
+const ownPart = (key: Tensor, value: Tensor): Part => ({
   size: value.shape[2] as Dim,
-  scores: (query) => matmul(query, keysAcross),
+  scores: (query) => matmul(query, key, { transposeB: true }),
   values: (weights) => matmul(weights, value),
 });
 
 /** The rows of one prompt become rows of one product with its keys, which are read once for all of them. */
-function sharedPart(keysAcross: Tensor, value: Tensor): Part {
+function sharedPart(key: Tensor, value: Tensor): Part {
   const [p, g, size] = value.shape as [Dim, number, Dim];
   const samples: Dim = "N";
   const across = (x: Tensor, right: Tensor): Tensor => {
@@ -123,7 +123,7 @@ function sharedPart(keysAcross: Tensor, value: Tensor): Part {
   };
   return {
     size,
-    scores: (query) => across(query, keysAcross),
+    scores: (query) => across(query, transpose(key)),
     values: (weights) => across(weights, value),
   };
 }

@@ -2,8 +2,7 @@
  * The keys and values that rows have behind them, on the host. The graph reads them in place; what it returns is
  * written behind each row's own tokens.
  *
- * A layer's keys are one array [rows, G, D, S] and its values one array [rows, G, S, D]: both products of attention
- * then read the cache from left to right.
+ * A layer's keys are one array [rows, G, S, D] and its values another.
  */
 import type { HostArray } from "../graph/index.ts";
 
@@ -47,10 +46,9 @@ export class KeyValueCache {
     const { groups, width } = this.#shape;
     const [capacity, size] = [Math.max(rows, this.#rows), Math.max(roundUp(tokens), this.#size)];
     const old = { heads: this.#rows * groups, size: this.#size };
-    this.#arrays = this.#arrays.map((array, i) => {
+    this.#arrays = this.#arrays.map((array) => {
       const grown = new Float32Array(capacity * groups * width * size);
-      if (i % 2 === 0) stretch(array, old.heads * width, old.size, grown, size);
-      else stretch(array, old.heads, old.size * width, grown, size * width);
+      stretch(array, old.heads, old.size * width, grown, size * width);
       return grown;
     });
     this.#rows = capacity;
@@ -63,7 +61,7 @@ export class KeyValueCache {
     const length = rows * groups * this.#size * width;
     const feeds: Record<string, HostArray> = {};
     for (const [i, array] of this.#arrays.entries()) {
-      const shape = i % 2 === 0 ? [rows, groups, width, this.#size] : [rows, groups, this.#size, width];
+      const shape = [rows, groups, this.#size, width];
       feeds[`${prefix}.${i}`] = { dtype: "float32", shape, data: array.subarray(0, length) };
     }
     return feeds;
@@ -80,11 +78,7 @@ export class KeyValueCache {
       for (let g = 0; g < groups; g++) {
         const start = ((i * batch + from) * groups + g) * tokens * width;
         const to = (row * groups + g) * size * width;
-        if (i % 2) target.set(source.subarray(start, start + count * width), to);
-        else
-          for (let d = 0; d < width; d++)
-            for (let t = 0; t < count; t++)
-              target[to + d * size + t] = source[start + t * width + d] as number;
+        target.set(source.subarray(start, start + count * width), to);
       }
   }
 
@@ -95,14 +89,12 @@ export class KeyValueCache {
     const places = Array.from(lengths, Number);
     const size = this.#size;
     let at = 0;
-    for (const [i, target] of this.#arrays.entries()) {
-      const stride = i % 2 === 0 ? size : 1;
-      for (const [row, place] of places.entries())
-        for (let g = 0; g < groups; g++) {
-          let to = (row * groups + g) * size * width + place * (i % 2 === 0 ? 1 : width);
-          for (let d = 0; d < width; d++, to += stride) target[to] = source[at++] as number;
-        }
-    }
+    for (const target of this.#arrays)
+      for (const [row, place] of places.entries()) {
+        let to = (row * groups * size + place) * width;
+        for (let g = 0; g < groups; g++, to += size * width)
+          for (let d = 0; d < width; d++) target[to + d] = source[at++] as number;
+      }
   }
 
   /** Copies rows from one place to another. */

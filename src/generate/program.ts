@@ -45,7 +45,7 @@ function stepSpecs(config: ModelConfig, { sampling, shared }: StepShape): Record
     Object.fromEntries(
       Array.from({ length: 2 * numLayers }, (_, i) => [
         `${prefix}.${i}`,
-        { dtype: "float32" as const, shape: i % 2 ? [rows, g, tokens, d] : [rows, g, d, tokens] },
+        { dtype: "float32" as const, shape: [rows, g, tokens, d] },
       ]),
     );
   return {

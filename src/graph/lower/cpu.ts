@@ -10,7 +10,7 @@ import type { Fusion } from "./passes.ts";
 const isFloat32 = (node: Node): boolean => node.outputs[0]?.dtype === "float32";
 
 /** Operations whose kernels take float32 alone; in float64 they run as what they mean. */
-const float32Only = new Set(["gelu", "geluErf", "softplus", "cos", "layerNorm"]);
+const float32Only = new Set(["gelu", "geluErf", "softplus", "cos", "layerNorm", "rmsNorm"]);
 export const cpuTakes = (node: Node): boolean => isFloat32(node) || !float32Only.has(node.op);
 
 /** alpha op(a) @ op(b) without the contributed kernel, which takes float32 alone. */
@@ -59,6 +59,13 @@ export const cpuLowering: LoweringTable = {
   logSoftmax: (b, _, inputs) => b.emit("LogSoftmax", inputs, { axis: -1 }),
   layerNorm: (b, { attributes }, inputs) =>
     b.emit("LayerNormalization", inputs, { axis: -1, epsilon: { float: attributes.epsilon as number } }, 3),
+  rmsNorm: (b, { attributes }, inputs) =>
+    b.emit(
+      "SimplifiedLayerNormalization",
+      inputs,
+      { axis: -1, epsilon: { float: attributes.epsilon as number } },
+      2,
+    ),
   // Duplicate rows are added up in a fixed order; ScatterND would race.
   scatterAddRows: (b, { inputs: [, , updates] }, [base, indices, rows]) => {
     const shape = (updates as Tensor).shape;

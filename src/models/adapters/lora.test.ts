@@ -31,7 +31,7 @@ import { loadModel } from "../load.ts";
 import { hiddenStates, logitsOf, parameterSpecs, tokenSpec } from "../model.ts";
 import { readAdapter, writeAdapter } from "./folder.ts";
 import { type Adapter, createAdapter, linearModules, mergeLora, withLora } from "./lora.ts";
-import { parseAdapterConfig } from "./peft.ts";
+import { adapterConfigJson, parseAdapterConfig } from "./peft.ts";
 
 const cases = [
   ["llama", "llama"],
@@ -181,6 +181,15 @@ describe("a new adapter", () => {
 
 describe("a foreign adapter", () => {
   const json = { peft_type: "LORA", r: 4, lora_alpha: 8, target_modules: ["q_proj"] };
+
+  it("names its base with the revision, in two keys", async () => {
+    const { config } = await goldenModel("llama");
+    const { adapter } = await readAdapter(join(goldenFolder, "lora", "llama"));
+    const written = adapterConfigJson(adapter, config, "org/name@v1.2");
+    expect(written).toMatchObject({ base_model_name_or_path: "org/name", revision: "v1.2" });
+    expect(parseAdapterConfig(written, "x").base).toBe("org/name@v1.2");
+    expect(parseAdapterConfig(adapterConfigJson(adapter, config, "../base@2"), "x").base).toBe("../base@2");
+  });
 
   it("may have been trained with dropout, which does nothing outside training", () => {
     expect(parseAdapterConfig({ ...json, lora_dropout: 0.1 }, "x").config.r).toBe(4);

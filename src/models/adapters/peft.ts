@@ -18,6 +18,7 @@ const prefix = "base_model.model.";
 const schema = z.object({
   peft_type: z.string(),
   base_model_name_or_path: z.string().nullish(),
+  revision: z.string().nullish(),
   r: z.int(),
   lora_alpha: z.number(),
   target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
@@ -71,7 +72,9 @@ export function parseAdapterConfig(json: Json, source: string): { config: LoraCo
       modulesToSave: data.modules_to_save ?? [],
       alphaPattern: data.alpha_pattern ?? {},
     },
-    ...(data.base_model_name_or_path && { base: data.base_model_name_or_path }),
+    ...(data.base_model_name_or_path && {
+      base: data.base_model_name_or_path + (data.revision ? `@${data.revision}` : ""),
+    }),
   };
 }
 
@@ -81,10 +84,12 @@ export function adapterConfigJson({ config, parameters }: Adapter, model: ModelC
     module,
     parameters[`${module}.lora_A.weight`]?.shape[0] as number,
   ]);
+  const [, id = base, revision = null] = /^([\w.-]+\/[\w.-]+)@(.+)$/.exec(base) ?? [];
   return {
     peft_type: "LORA",
     task_type: model.numLabels === undefined ? "CAUSAL_LM" : "SEQ_CLS",
-    base_model_name_or_path: base,
+    base_model_name_or_path: id,
+    revision,
     r: config.r,
     lora_alpha: config.loraAlpha,
     lora_dropout: 0,

@@ -69,6 +69,7 @@ it("the WebAssembly runtime of browsers computes what the one of Node does, in f
       input_ids: int64(ids),
       attention_mask: int64(ids.map(() => 1)),
       position_ids: int64(ids.map((_, i) => i)),
+      num_logits_to_keep: new ort.Tensor("int64", [0n], []),
     });
     return (out.logits as Ort.Tensor).data as Float32Array;
   };

@@ -42,6 +42,7 @@ async function greedy(
   prompts: number[][],
   promptMask: number[][],
   steps: number,
+  keep = 0n,
 ) {
   const empty = () =>
     new ort.Tensor("float32", [], [prompts.length, config.numKeyValueHeads, 0, config.headDim]);
@@ -62,6 +63,7 @@ async function greedy(
       input_ids: int64(ids),
       attention_mask: int64(mask),
       position_ids: int64(positions),
+      num_logits_to_keep: new ort.Tensor("int64", [keep], []),
     });
     const { data, dims } = out.logits as ort.Tensor & { data: Float32Array };
     first ??= data;
@@ -87,8 +89,12 @@ describe.each(languageModels)("%s as ONNX", (name) => {
     const { config, parameters, golden } = await goldenModel(name);
     const session = await sessionOf(exportOnnx(config, parameters));
     const [prompts, mask] = [arrayOf(golden, "left.input_ids"), arrayOf(golden, "left.attention_mask")];
-    const { made } = await greedy(session, config, rowsOf(prompts), rowsOf(mask), 20);
-    expect(made).toEqual(rowsOf(arrayOf(golden, "generated")));
+    for (const keep of [0n, 1n, 2n]) {
+      const steps = keep === 2n ? 1 : 20;
+      const { made, first } = await greedy(session, config, rowsOf(prompts), rowsOf(mask), steps, keep);
+      expect(made).toEqual(rowsOf(arrayOf(golden, "generated")).map((row) => row.slice(0, steps)));
+      expect(first).toHaveLength(3 * config.vocabSize * (Number(keep) || 12));
+    }
   });
 
   it("has logits in 8 bits that are close to those in 32", async () => {

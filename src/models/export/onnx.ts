@@ -1,8 +1,10 @@
 /**
  * A language model as an ONNX file with a cache, as Optimum names its values and Transformers.js reads them:
  *
- *     input_ids, attention_mask, position_ids, past_key_values.{i}.key | value  ->  logits, present.{i}.key | value
+ *     input_ids, attention_mask, position_ids, past_key_values.{i}.key | value, num_logits_to_keep
+ *       ->  logits, present.{i}.key | value
  *
+ * `num_logits_to_keep` is 0 for the logits of all new tokens; a prompt needs those of its last one alone.
  * The graph comes from the same family pages as training; only attention differs, which joins the past and what is new.
  * Rows may be padded on the left: the mask says which places of the cache are tokens.
  *
@@ -12,6 +14,7 @@
 import { subtractDims } from "../../graph/dims.ts";
 import {
   AttuneError,
+  add,
   and,
   arange,
   attention,
@@ -19,6 +22,7 @@ import {
   concat,
   type Dim,
   dequantize,
+  dimValue,
   equal,
   expandDims,
   gather,
@@ -31,6 +35,7 @@ import {
   reshape,
   scalar,
   slice,
+  sliceTo,
   sub,
   type Tensor,
   transpose,
@@ -50,7 +55,7 @@ import type { Fusion } from "../../graph/lower/passes.ts";
 import { webgpu } from "../../graph/lower/webgpu.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { families } from "../families/index.ts";
-import { type Attend, weightsOf } from "../families/layers.ts";
+import { type Attend, toRows, weightsOf } from "../families/layers.ts";
 import { logitsOf, parameterShapes } from "../model.ts";
 import { quantizeColumns } from "../quantize.ts";
 
@@ -73,6 +78,7 @@ export interface OnnxFile {
 
 const [batch, length, pastLength] = ["batch_size", "sequence_length", "past_sequence_length"] as const;
 const total = `${pastLength}+${length}`;
+const keptLength = "num_logits";
 
 /**
  * Writes the model.
@@ -137,8 +143,17 @@ function decoder(config: ModelConfig, weights: Record<string, Tensor>) {
     });
   };
   const hidden = families[config.family].hidden(config, weightsOf(weights), { ids, positions, attend });
-  const logits = reshape(logitsOf(config, unflatten(weights), hidden), [batch, length, vocabSize]);
+  const kept = lastRows(hidden, declare("num_logits_to_keep", "int64", []), config.hiddenSize);
+  const logits = reshape(logitsOf(config, unflatten(weights), toRows(kept)), [batch, keptLength, vocabSize]);
   return { inputs, outputs: { logits, ...present } };
+}
+
+/** The last `count` tokens of each row, or all of them when it is 0: rows [B T, C] to [B, kept, C]. */
+function lastRows(hidden: Tensor, count: Tensor, width: number): Tensor {
+  const all = dimValue(length, "int64");
+  const wanted = where(equal(count, 0), all, count);
+  const places = add(sliceTo(arange(length), 0, wanted, keptLength), sub(all, wanted));
+  return gather(reshape(hidden, [batch, length, width]), places, 1);
 }
 
 /** 0 where a new token sees a place of the cache, -1e30 elsewhere: [B, 1, T, S]. */

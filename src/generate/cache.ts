@@ -40,11 +40,15 @@ export class KeyValueCache {
     this.#arrays = Array.from({ length: shape.arrays }, () => new Float32Array(0));
   }
 
-  /** Makes room for `rows` rows of `tokens` tokens; what was written stays. */
-  reserve(rows: number, tokens: number): void {
+  /**
+   * Makes room for `rows` rows of `tokens` tokens; what was written stays. Where `expected` tokens are to come, up to
+   * twice the room is made, so that the arrays are laid out anew once or twice in all.
+   */
+  reserve(rows: number, tokens: number, expected = tokens): void {
     if (rows <= this.#rows && tokens <= this.#size) return;
     const { groups, width } = this.#shape;
-    const [capacity, size] = [Math.max(rows, this.#rows), Math.max(roundUp(tokens), this.#size)];
+    const needed = tokens <= this.#size ? this.#size : roundUp(Math.max(tokens, Math.min(expected, 2 * tokens)));
+    const [capacity, size] = [Math.max(rows, this.#rows), needed];
     const old = { heads: this.#rows * groups, size: this.#size };
     this.#arrays = this.#arrays.map((array) => {
       const grown = new Float32Array(capacity * groups * width * size);
@@ -87,12 +91,12 @@ export class KeyValueCache {
     const { groups, width } = this.#shape;
     const source = result.data as Float32Array;
     const places = Array.from(lengths, Number);
-    const size = this.#size;
+    const stride = this.#size * width;
     let at = 0;
     for (const target of this.#arrays)
-      for (const [row, place] of places.entries()) {
-        let to = (row * groups * size + place) * width;
-        for (let g = 0; g < groups; g++, to += size * width)
+      for (let row = 0; row < places.length; row++) {
+        let to = row * groups * stride + (places[row] as number) * width;
+        for (let g = 0; g < groups; g++, to += stride)
           for (let d = 0; d < width; d++) target[to + d] = source[at++] as number;
       }
   }

@@ -157,10 +157,11 @@ export async function rollout(
       ...(shared && nothing.feeds("shared", b)),
     });
     const target = shared ?? cache;
-    target.reserve(first + b, length);
+    const budget = Math.max(...fresh.map((slot) => slot.budget));
+    target.reserve(first + b, length, shared ? length : length + budget);
     for (const [i, { row }] of fresh.entries())
       target.writePrompt(results.rows as HostArray, i, first + i, row.ids.length);
-    cache.reserve((first + b) * samples, 1);
+    if (shared) cache.reserve((first + b) * samples, 1);
     take(fresh, results);
   }
 
@@ -169,7 +170,7 @@ export async function rollout(
     const rows = slots.length * samples;
     const [ids, positions] = [new BigInt64Array(rows), new BigInt64Array(rows)];
     const [lengths, last] = [new BigInt64Array(rows), new BigInt64Array(rows)];
-    let longest = 0;
+    let [longest, expected] = [0, 0];
     for (const [i, slot] of slots.entries())
       for (const [j, row] of slot.rows.entries()) {
         const at = i * samples + j;
@@ -180,8 +181,9 @@ export async function rollout(
         lengths[at] = BigInt(length);
         last[at] = BigInt(at);
         longest = Math.max(longest, length + 1);
+        expected = Math.max(expected, length + 1 + slot.budget - row.ids.length);
       }
-    cache.reserve(rows, longest);
+    cache.reserve(rows, longest, expected);
     const results = await call(slots, {
       ids: hostArray("int64", [rows, 1], ids),
       positions: hostArray("int64", [rows, 1], positions),

@@ -18,7 +18,8 @@ const tokenizer = await AutoTokenizer.from_pretrained(name);
 const result = { tokens: Array.from((await tokenizer(prompt)).input_ids.data, Number) };
 for (const dtype of ["fp32", "q8"]) {
   const model = await AutoModelForCausalLM.from_pretrained(name, { dtype, device: "cpu" });
-  const int64 = (/** @type {number[]} */ values) => new Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
+  const int64 = (/** @type {number[]} */ values) =>
+    new Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
   const out = await model.generate({
     input_ids: int64(ids),
     attention_mask: int64(ids.map((/** @type {number} */ _) => 1)),

@@ -25,20 +25,23 @@ it.skipIf(missing.length > 0)(
     const golden = JSON.parse(readFileSync("test/parity/golden/tinystories-656k.json", "utf8"));
     const scratch = await mkdtemp(join(tmpdir(), "attune-js-"));
     try {
-      const folder = join(scratch, "stories");
-      await saveOnnx(await loadModel(stories), folder, { int8: true });
-      const input = JSON.stringify({ prompt: golden.prompt, ids: golden.ids, steps: 200 });
-      const out = JSON.parse(
-        execFileSync(process.execPath, [script, join(process.cwd(), entry), folder], {
-          input,
-          encoding: "utf8",
-        }),
-      );
-      expect(out.tokens).toEqual(golden.ids);
-      expect(out.fp32).toEqual(golden.generated);
-      // In 8 bits the story takes another turn after a while.
-      expect(out.q8.slice(0, 10)).toEqual(golden.generated.slice(0, 10));
-      expect(out.q8).toHaveLength(200);
+      const model = await loadModel(stories);
+      // Once as files of their own, once with the weights beside them, as models above 2 GB have to be.
+      for (const [name, options] of [
+        ["whole", {}],
+        ["parted", { inlineBytes: 100_000, chunkBytes: 1_000_000 }],
+      ] as const) {
+        const folder = join(scratch, name);
+        await saveOnnx(model, folder, { int8: true, ...options });
+        const input = JSON.stringify({ prompt: golden.prompt, ids: golden.ids, steps: 200 });
+        const args = [script, join(process.cwd(), entry), folder];
+        const out = JSON.parse(execFileSync(process.execPath, args, { input, encoding: "utf8" }));
+        expect(out.tokens).toEqual(golden.ids);
+        expect(out.fp32).toEqual(golden.generated);
+        // In 8 bits the story takes another turn after a while.
+        expect(out.q8.slice(0, 10)).toEqual(golden.generated.slice(0, 10));
+        expect(out.q8).toHaveLength(200);
+      }
     } finally {
       await rm(scratch, { recursive: true });
     }

@@ -12,7 +12,7 @@ import { type Adapter, checkAdapter, mergeLora } from "./adapters/lora.ts";
 import { defaultTemplates, isDefaultTemplateName, withDefaultTemplate } from "./chat/default-templates.ts";
 import { checkTensors, readCheckpoint, type WriteOptions, writeCheckpoint } from "./checkpoint/checkpoint.ts";
 import { type ResolveModelOptions, resolveModel } from "./checkpoint/hub.ts";
-import type { ModelConfig } from "./config/config.ts";
+import { type ModelConfig, withGenerationConfig } from "./config/config.ts";
 import { CheckpointError } from "./errors.ts";
 import { families } from "./families/index.ts";
 import { folderOfModel } from "./folder.ts";
@@ -100,10 +100,8 @@ export function withAdapter(base: Model, adapter: Adapter, name = base.name): Mo
       return parameters;
     },
     adapter,
-    save: (dir, options) => {
-      const { generationConfig: _, ...files } = textsOf(base);
-      return writeAdapter(dir, { adapter, config: base.config, base: base.name, ...files }, options);
-    },
+    save: (dir, options) =>
+      writeAdapter(dir, { adapter, config: base.config, base: base.name, ...textsOf(base) }, options),
   };
 }
 
@@ -151,17 +149,31 @@ const tokenizerFrom = (tokenizer: Json, config: Json, { family }: ModelConfig): 
   createTokenizer({ tokenizer: tokenizer as never, config }, { modelType: family });
 
 async function loadAdapted(name: string, dir: string, options: LoadModelOptions): Promise<Model> {
-  const { adapter, tokenizerJson, tokenizerConfig = {}, chatTemplate, ...read } = await readAdapter(dir);
+  const read = await readAdapter(dir);
+  const { adapter, tokenizerJson, tokenizerConfig = {}, chatTemplate, generationConfig } = read;
   const base = options.base ?? read.base;
   if (base === undefined)
     throw new CheckpointError(`${dir}: adapter_config.json names no base: set base_model_name_or_path`);
-  const model = await loadModel(base, { ...options, revision: undefined, base: undefined });
+  const model = grownTo(
+    await loadModel(base, { ...options, revision: undefined, base: undefined }),
+    adapter.parameters,
+  );
   const own = {
     ...model,
+    ...(generationConfig && {
+      config: withGenerationConfig(model.config, generationConfig),
+      generationConfig,
+    }),
     ...(tokenizerJson && { tokenizer: tokenizerFrom(tokenizerJson, tokenizerConfig, model.config) }),
     ...(chatTemplate !== undefined && { chatTemplate }),
   };
   return withAdapter(modelOf(own, base), adapter, name);
+}
+
+/** The model with the vocabulary of an adapter that brings larger embeddings of its own. */
+function grownTo(model: Model, adapter: Parameters): Model {
+  const rows = adapter[families[model.config.family].embedding]?.shape[0] ?? 0;
+  return rows > model.config.vocabSize ? withVocabulary(model, rows) : model;
 }
 
 /** A new model with random weights, drawn as transformers draws them. */
@@ -194,9 +206,13 @@ export const addTokens = (model: Model, tokens: readonly NewToken[]): Model =>
  * fit; new rows are the mean of the old ones, so that at first a new token is as likely as an average one.
  */
 export function withTokenizer(model: Model, tokenizer: Tokenizer): Model {
-  const { config, name } = model;
   const { vocabSize } = tokenizer;
-  if (vocabSize <= config.vocabSize) return modelOf({ ...model, tokenizer }, name);
+  const grown = vocabSize > model.config.vocabSize ? withVocabulary(model, vocabSize) : model;
+  return modelOf({ ...grown, tokenizer }, model.name);
+}
+
+function withVocabulary(model: Model, vocabSize: number): Model {
+  const { config, name } = model;
   const { embedding, head } = families[config.family];
   const parameters = Object.fromEntries(
     Object.entries(model.parameters).map(([key, array]) => [
@@ -205,7 +221,7 @@ export function withTokenizer(model: Model, tokenizer: Tokenizer): Model {
     ]),
   );
   const raw = { ...config.raw, vocab_size: vocabSize };
-  return modelOf({ ...model, config: { ...config, vocabSize, raw }, parameters, tokenizer }, name);
+  return modelOf({ ...model, config: { ...config, vocabSize, raw }, parameters }, name);
 }
 
 /**

@@ -17,7 +17,7 @@ const weightsFile = "adapter_model.safetensors";
 
 /** Files of an adapter folder, which do not outlive its replacement. */
 const ownFiles =
-  /^(adapter_(config\.json|model\..*)|tokenizer.*|chat_template\.jinja|special_tokens_map\.json)$/;
+  /^(adapter_(config\.json|model\..*)|tokenizer.*|chat_template\.jinja|generation_config\.json|special_tokens_map\.json)$/;
 
 const isFolder = (path: string): Promise<boolean> =>
   stat(path).then(
@@ -33,7 +33,7 @@ export async function isAdapterFolder(dir: string): Promise<boolean> {
   );
 }
 
-/** An adapter folder as read; a tokenizer and a template of its own win over those of the base. */
+/** An adapter folder as read; its own tokenizer, template and generation settings win over those of the base. */
 export interface AdapterFolder extends AdapterTexts {
   readonly adapter: Adapter;
   /** The model that it adapts: a folder or a hub id. */
@@ -44,6 +44,7 @@ interface AdapterTexts {
   readonly tokenizerJson?: Json;
   readonly tokenizerConfig?: Json;
   readonly chatTemplate?: string;
+  readonly generationConfig?: Json;
 }
 
 /**
@@ -69,6 +70,7 @@ export async function readAdapter(dir: string): Promise<AdapterFolder> {
   const found = beside !== undefined && (await isFolder(beside)) ? beside : base;
   const tokenizerJson = await json("tokenizer.json");
   const tokenizerConfig = await json("tokenizer_config.json");
+  const generationConfig = await json("generation_config.json");
   const chatTemplate = (await text("chat_template.jinja")) ?? templateOf(tokenizerConfig);
   return {
     adapter: { config, parameters },
@@ -76,6 +78,7 @@ export async function readAdapter(dir: string): Promise<AdapterFolder> {
     ...(tokenizerJson && { tokenizerJson }),
     ...(tokenizerConfig && { tokenizerConfig }),
     ...(chatTemplate !== undefined && { chatTemplate }),
+    ...(generationConfig && { generationConfig }),
   };
 }
 

@@ -191,6 +191,23 @@ describe("a foreign adapter", () => {
     expect(parseAdapterConfig(adapterConfigJson(adapter, config, "../base@2"), "x").base).toBe("../base@2");
   });
 
+  it("may bring embeddings that have grown, under both names of a tied matrix, and its own end-of-text", async () => {
+    const base = join(goldenFolder, "models", "llama");
+    const { config, parameters } = await goldenModel("llama");
+    const { adapter } = await readAdapter(join(goldenFolder, "lora", "llama"));
+    const [rows, width] = [config.vocabSize + 2, config.hiddenSize];
+    const data = Float32Array.from({ length: rows * width }, (_, i) => Math.sin(i));
+    const grown = { dtype: "float32" as const, shape: [rows, width], data };
+    const all = { ...adapter.parameters, "model.embed_tokens.weight": grown, "lm_head.weight": grown };
+    const dir = join(scratch, "grown");
+    const generationConfig = { eos_token_id: [rows - 1, 2] };
+    await writeAdapter(dir, { adapter: { ...adapter, parameters: all }, config, base, generationConfig });
+    const model = await loadModel(dir);
+    expect(model.config).toMatchObject({ vocabSize: rows, eosTokenIds: [rows - 1, 2] });
+    expect(model.parameters["model.embed_tokens.weight"]).toEqual(grown);
+    expect(Object.keys(model.parameters).sort()).toEqual(Object.keys(parameters).sort());
+  });
+
   it("may have been trained with dropout, which does nothing outside training", () => {
     expect(parseAdapterConfig({ ...json, lora_dropout: 0.1 }, "x").config.r).toBe(4);
   });

@@ -239,7 +239,9 @@ export function checkAdapter(config: ModelConfig, { parameters }: Adapter, sourc
     const [, module, factor] = /^(.*)\.(lora_A|lora_B)\.weight$/.exec(name) ?? [];
     if (module === undefined) {
       if (name in shapes) expect(name, shapes[name] as number[]);
-      else problems.push(`${name} is not in the model`);
+      // PEFT stores a grown embedding under both of its names.
+      else if (!(config.tieEmbeddings && name === families[config.family].head))
+        problems.push(`${name} is not in the model`);
       continue;
     }
     if (!linear.has(module)) {

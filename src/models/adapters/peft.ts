@@ -106,7 +106,11 @@ export function adapterConfigJson({ config, parameters }: Adapter, model: ModelC
   };
 }
 
-/** Tensors of adapter_model.safetensors under the model's own names. */
+/**
+ * Tensors of adapter_model.safetensors under the model's own names.
+ *
+ * @throws CheckpointError for adapters of something else than linear modules
+ */
 export function fromPeftNames(
   tensors: Readonly<Record<string, HostArray>>,
   source: string,

@@ -23,7 +23,7 @@ describe("merging equal nodes", () => {
 
   it("keeps apart what differs in an attribute, a constant or an input", () => {
     const a = x();
-    expect(countOps(op.sum(a, 0), op.sum(a, 1), op.sum(a, 1, { keepDims: true }))).toMatchObject({ sum: 3 });
+    expect(countOps(op.max(a, 0), op.max(a, 1), op.max(a, 1, { keepDims: true }))).toMatchObject({ max: 3 });
     expect(countOps(op.mul(a, 2), op.mul(a, 3), op.mul(a, 2))).toMatchObject({ mul: 2, constant: 2 });
     const b = input("y", "float32", ["B", 4]);
     expect(countOps(op.exp(a), op.exp(b))).toMatchObject({ exp: 2 });

@@ -15,6 +15,8 @@ import {
 } from "../src/graph/index.ts";
 import { randomBits } from "../src/graph/random.ts";
 import { configOf } from "../src/models/config/config.ts";
+import { saveOnnx } from "../src/models/export/folder.ts";
+import { createModel } from "../src/models/load.ts";
 import { initialParameters, parameterSpecs, tokenSpec } from "../src/models/model.ts";
 import { adamw, packing } from "../src/optim/index.ts";
 import { languageModelLoss } from "../src/train/language-model.ts";
@@ -143,10 +145,33 @@ const generateIn = (mode: string): Commands[string] => {
   };
 };
 
+/** Traces, differentiates, lowers and compiles the train step of GPT-2, whose weights are not needed for that. */
+async function compileGpt2() {
+  const config = configFor({ layers: 12, width: 768, heads: 12, vocab: 50257, positions: 1024 });
+  const engine = new LocalEngine(ort, { threads });
+  const start = performance.now();
+  const optimizer = adamw();
+  const packed = packing(parameterSpecs(config), optimizer.groupOf);
+  const loss = packedLoss(languageModelLoss(config), packed);
+  const batch = { input_ids: tokenSpec(), labels: tokenSpec() };
+  await engine.load(compileTrainStep(loss, { optimizer, maxGradNorm: 1 }, packed.specs, batch));
+  const seconds = (performance.now() - start) / 1000;
+  await engine.dispose();
+  return { seconds };
+}
+
+/** Writes a model of random weights as `attune export` does. */
+async function exportModel({ model, folder }: { model: ModelSize; folder: string }) {
+  await saveOnnx(createModel(configFor(model), 0), folder, { int8: false });
+  return {};
+}
+
 export const commands: Commands = {
   matmul: async () => ({ gflops: await matmulPeak(threads) }),
   train_step: (request) => trainStep(request as unknown as TrainRequest),
   train_scan: (request) => trainScan(request as unknown as TrainRequest),
+  compile: compileGpt2,
+  export: (request) => exportModel(request as unknown as { model: ModelSize; folder: string }),
   generate: generateIn("fp32"),
   generate_int8: generateIn("int8"),
   generate_resident: generateIn("resident"),

@@ -47,7 +47,8 @@ export class KeyValueCache {
   reserve(rows: number, tokens: number, expected = tokens): void {
     if (rows <= this.#rows && tokens <= this.#size) return;
     const { groups, width } = this.#shape;
-    const needed = tokens <= this.#size ? this.#size : roundUp(Math.max(tokens, Math.min(expected, 2 * tokens)));
+    const needed =
+      tokens <= this.#size ? this.#size : roundUp(Math.max(tokens, Math.min(expected, 2 * tokens)));
     const [capacity, size] = [Math.max(rows, this.#rows), needed];
     const old = { heads: this.#rows * groups, size: this.#size };
     this.#arrays = this.#arrays.map((array) => {

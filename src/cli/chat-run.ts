@@ -23,10 +23,17 @@ export const runChat: Implementation<Options> = async (context, options) => {
   lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   // A template that is missing or refuses is told before the first question.
   encodePrompt(model, [...opening, { role: "user", content: "" }]);
-  if (isTerminal) lines.setPrompt("you: ");
+  lines.setPrompt("you: ");
+  let isOpen = true; // the end of a pipe is read ahead, while an answer is still on its way
+  lines.on("close", () => {
+    isOpen = false;
+  });
+  const ask = () => {
+    if (isTerminal && isOpen) lines.prompt();
+  };
   let messages = opening;
   try {
-    lines.prompt();
+    ask();
     for await (const line of lines) {
       if (line.trim() === "/reset") messages = opening;
       else if (line.trim() === "") {
@@ -55,7 +62,7 @@ export const runChat: Implementation<Options> = async (context, options) => {
         context.write("\n");
         messages = [...messages, { role: "assistant", content: answer.trim() }];
       }
-      lines.prompt();
+      ask();
     }
   } finally {
     lines.close();

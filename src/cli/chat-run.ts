@@ -56,8 +56,10 @@ export const runChat: Implementation<Options> = async (context, options) => {
           ...settings,
           signal: context.signal,
         })) {
-          answer += text;
-          context.write(text);
+          // The space between the template and the answer is not shown.
+          const piece = answer === "" ? text.trimStart() : text;
+          answer += piece;
+          context.write(piece);
         }
         context.write("\n");
         messages = [...messages, { role: "assistant", content: answer.trim() }];

@@ -3,7 +3,6 @@ import { type Completion, createGenerator, type Generator } from "../generate/in
 import { unflatten } from "../graph/index.ts";
 import { CheckpointError } from "../models/errors.ts";
 import { loadModel, type Model, withChatTemplate } from "../models/load.ts";
-import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { chatTemplateFrom } from "./chat-template.ts";
 import type { Implementation } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -45,13 +44,9 @@ export const runGenerate: Implementation<Options> = async (context, options) => 
     const ids = prompts.map((prompt) => encodePrompt(model, prompt));
     if (prompts.length === 1 && options.n === 1 && !context.json) {
       const [prompt] = prompts as [Prompt];
-      const before = ids[0] as number[];
       let begun = false;
-      for await (const { text = "", token } of generator.stream(ids, settings)) {
-        if (!begun)
-          context.write(
-            `${typeof prompt === "string" ? prompt : ""}${gapBefore(settings.tokenizer, before, token)}`,
-          );
+      for await (const { text = "" } of generator.stream(ids, settings)) {
+        if (!begun) context.write(typeof prompt === "string" ? prompt : "");
         begun = true;
         context.write(text);
       }
@@ -59,10 +54,7 @@ export const runGenerate: Implementation<Options> = async (context, options) => 
       return;
     }
     const started = performance.now();
-    const completions = (await generator.generate(ids, settings)).map((c) => ({
-      ...c,
-      text: gapBefore(settings.tokenizer, ids[c.prompt] as number[], c.ids[0]) + c.text,
-    }));
+    const completions = await generator.generate(ids, settings);
     const seconds = (performance.now() - started) / 1000;
     const tokens = completions.reduce((n, c) => n + c.ids.length, 0);
     context.note(`${tokens} tokens in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(0)} tok/s`);
@@ -91,14 +83,6 @@ export async function openGenerator(
     int8: options.int8 ?? false,
   });
   return { generator, model, close: () => engine.dispose() };
-}
-
-/** The space before a completion's first word, which tokenizers drop at the start of a text. */
-function gapBefore(tokenizer: Tokenizer, prompt: readonly number[], first?: number): string {
-  if (first === undefined) return "";
-  const shown = (ids: readonly number[]) => tokenizer.decode(ids, { skipSpecialTokens: true });
-  const joint = shown([...prompt, first]).slice(shown(prompt).length);
-  return joint.startsWith(" ") && !shown([first]).startsWith(" ") ? " " : "";
 }
 
 const described = (c: Completion, prompts: readonly Prompt[]) => ({

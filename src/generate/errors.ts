@@ -1,3 +1,4 @@
+/** What generation refuses. */
 import { AttuneError } from "../graph/errors.ts";
 
 /** A request for generation cannot be served: a prompt that does not fit, an option out of its range. */

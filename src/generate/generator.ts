@@ -22,6 +22,7 @@ import {
 } from "./options.ts";
 import { compileStep } from "./program.ts";
 import { type RolloutPayload, rollout, rolloutUrl } from "./rollout.ts";
+import { textAfter } from "./text.ts";
 import { quantizeWeights } from "./weights.ts";
 
 export interface GeneratorOptions {
@@ -109,11 +110,12 @@ export function createGenerator(
       );
     const step = await stepFor(settings);
     const { numLayers, numKeyValueHeads, headDim, maxPositions, vocabSize } = config;
+    const taken: (readonly number[])[] = [];
     const payload: RolloutPayload = {
       step,
       weights: resident ? (weights as Tree<Value>) : {},
       config: { numLayers, numKeyValueHeads, headDim, maxPositions, vocabSize },
-      prompts,
+      prompts: tokenizer ? noted(prompts, taken) : prompts,
       settings,
       stream: onToken !== undefined,
     };
@@ -122,7 +124,7 @@ export function createGenerator(
     if (!tokenizer) return completions;
     return completions.map((c) => ({
       ...c,
-      text: c.text ?? tokenizer.decode(c.ids, { skipSpecialTokens: true }),
+      text: c.text ?? textAfter(tokenizer, taken[c.prompt] as readonly number[], c.ids),
     }));
   }
 
@@ -132,6 +134,17 @@ export function createGenerator(
       streamed((emit, signal) => run(prompts, { ...options, signal }, emit), options.signal),
     dispose: unload,
   };
+}
+
+/** The prompts, one by one as they are asked for; their ids are kept in `taken`. */
+async function* noted(
+  prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
+  taken: (readonly number[])[],
+): AsyncGenerator<Prompt, void, undefined> {
+  for await (const prompt of prompts) {
+    taken.push("ids" in prompt ? prompt.ids : prompt);
+    yield prompt;
+  }
 }
 
 /** Runs the loop beside the sessions: here, or in the engine's thread, where only data can go. */
@@ -145,9 +158,13 @@ async function inThread(
   if (engine instanceof LocalEngine)
     return rollout(engine, { ...payload, ...(tokenizer && { tokenizer }) }, emit, signal);
   const prompts: Prompt[] = [];
-  for await (const prompt of payload.prompts) prompts.push(prompt);
+  for await (const prompt of payload.prompts) {
+    signal.throwIfAborted();
+    prompts.push(prompt);
+  }
   const needed = payload.stream || payload.settings.stop.length > 0 || prompts.some((p) => "stop" in p);
-  const files = needed && tokenizer ? { tokenizer: tokenizer.toJSON() } : {};
+  // As it is applied: the file and its configuration may ask for the model's type to be read right.
+  const files = needed && tokenizer && { tokenizer: { tokenizer: tokenizer.definition, config: {} } };
   return engine.call(rolloutUrl, "rollout", { ...payload, prompts, ...files }, emit, signal);
 }
 

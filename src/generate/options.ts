@@ -52,7 +52,10 @@ export interface Completion {
   readonly sample: number;
   /** The generated tokens, the one that ended the row included. */
   readonly ids: number[];
-  /** Without special tokens, and up to a stop string; where a tokenizer was given. */
+  /**
+   * What follows the prompt's text, so that both join (with the space before a first word), without special tokens
+   * and up to a stop string; where a tokenizer was given.
+   */
   readonly text?: string;
   /** Nats, for each token: log softmax(logits / T), before penalty and filters. */
   readonly logprobs: number[];
@@ -66,7 +69,7 @@ export interface TokenEvent {
   readonly sample: number;
   readonly token: number;
   readonly logprob: number;
-  /** Text that became certain, where a tokenizer was given. */
+  /** Text after the prompt's that became certain, where a tokenizer was given. */
   readonly text?: string;
   /** The row's last token; then `finishReason` says why. */
   readonly done: boolean;

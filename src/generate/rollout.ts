@@ -105,7 +105,10 @@ export async function rollout(
         ids: [],
         logprobs: [],
         sampledLogprobs: [],
-        watch: tokenizer && (stops.length > 0 || payload.stream) ? textWatch(tokenizer, stops) : undefined,
+        watch:
+          tokenizer && (stops.length > 0 || payload.stream)
+            ? textWatch(tokenizer, stops, row.ids)
+            : undefined,
         seen: settings.sampling.repetitionPenalty ? new Set(row.ids) : undefined,
         finishReason: undefined,
       }),

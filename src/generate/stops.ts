@@ -1,10 +1,11 @@
 /** When a row ends, and which of its text is certain. */
 import { streamDecoder } from "../models/tokenizer/stream-decoder.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { promptEnd, replacement } from "./text.ts";
 
 export type FinishReason = "eos" | "stop" | "length";
 
-/** Follows one row's text and looks for stop strings. */
+/** Follows the text of one row after its prompt and looks for stop strings in it. */
 export interface TextWatch {
   /** The whole text so far, without a stop string and what follows it. */
   readonly text: string;
@@ -24,13 +25,23 @@ function pendingStop(text: string, stops: readonly string[]): number {
   return longest;
 }
 
-export function textWatch(tokenizer: Tokenizer, stops: readonly string[]): TextWatch {
+export function textWatch(
+  tokenizer: Tokenizer,
+  stops: readonly string[],
+  prompt: readonly number[] = [],
+): TextWatch {
   const decoder = streamDecoder(tokenizer, { skipSpecialTokens: true });
+  const end = promptEnd(tokenizer, prompt);
+  decoder.push(...end);
+  // The decoder holds back half a character; it is the prompt's unless the next tokens complete it.
+  let heldBack = tokenizer.decode(end).endsWith(replacement);
   let text = "";
   let sent = 0;
   let stopped = false;
   const longest = stops.reduce((n, stop) => Math.max(n, stop.length), 0);
-  const take = (piece: string) => {
+  const take = (given: string) => {
+    const piece = heldBack && given.startsWith(replacement) ? given.slice(1) : given;
+    if (given !== "") heldBack = false;
     const before = text.length;
     text += piece;
     if (longest === 0 || piece === "") return;

@@ -1,3 +1,4 @@
+/** What goes wrong with model folders, tokenizers and chat templates. */
 import { AttuneError } from "../graph/errors.ts";
 
 /** A checkpoint, its configuration or its download is missing, damaged, or of a kind that Attune does not read. */

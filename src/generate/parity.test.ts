@@ -80,4 +80,21 @@ describe.skipIf(!existsSync(real))(`a real model (skipped where ${real} is absen
     for (const [i, { generated }] of cases.entries()) expect(completions[i]!.ids).toEqual(generated);
     await generator.dispose();
   });
+  it("writes text that joins with the prompt's, whole and streamed", async () => {
+    const { config, parameters, tokenizer } = await loadModel(real);
+    if (!tokenizer) throw new Error("a tokenizer is required");
+    const generator = createGenerator(engine, config, unflatten(parameters));
+    const prompts = ["Once upon a time", "The dog ", "Lily"].map((text) => tokenizer.encode(text));
+    const options = { tokenizer, maxNewTokens: 30, seed: 2, samples: 2 };
+    const streamed: Record<string, string> = {};
+    for await (const { prompt, sample, text = "" } of generator.stream(prompts, options))
+      streamed[`${prompt} ${sample}`] = (streamed[`${prompt} ${sample}`] ?? "") + text;
+    const show = (ids: readonly number[]) => tokenizer.decode(ids, { skipSpecialTokens: true });
+    for (const { prompt, sample, ids, text } of await generator.generate(prompts, options)) {
+      const before = prompts[prompt] as number[];
+      expect(show(before) + text).toBe(show([...before, ...ids]));
+      expect(streamed[`${prompt} ${sample}`]).toBe(text);
+    }
+    await generator.dispose();
+  });
 });

@@ -100,7 +100,10 @@ export async function main(argv: readonly string[], registrations = commands): P
   process.on("SIGTERM", onSignal("SIGTERM", exitCodes.terminated));
   // `attune ... | head`: nobody reads on, so the command stops, and that is no failure
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
+    if (error.code !== "EPIPE") {
+      process.stderr.write(`error: standard output cannot be written: ${error.message}\n`);
+      process.exit(exitCodes.failure);
+    }
     if (!stop.signal.aborted)
       stop.abort(new InterruptedError("standard output was closed", exitCodes.success));
   });

@@ -23,14 +23,14 @@ export interface RawRow {
   readonly source: Source;
 }
 
-/** How files are read, by the end of their names without `.gz`; what has no row is plain text. */
+/** How files are read, by the end of their names without `.gz`; a name without an end is plain text. */
 const readers: readonly [
   RegExp,
   (path: string, pieces: AsyncIterable<string>, options: ReadOptions) => AsyncIterable<RawRow>,
 ][] = [
   [/\.(jsonl|ndjson)$/i, jsonLines],
   [/\.json$/i, jsonArray],
-  [/$/, plainText],
+  [/(^|[/\\])[^./\\]+$|\.(txt|text|md)$/i, plainText],
 ];
 
 /**
@@ -40,7 +40,11 @@ const readers: readonly [
  */
 export async function* readRawRows(path: string, options: ReadOptions = {}): AsyncIterable<RawRow> {
   const name = path.replace(/\.gz$/i, "");
-  const [, reader] = readers.find(([pattern]) => pattern.test(name)) as (typeof readers)[number];
+  const [, reader] = readers.find(([pattern]) => pattern.test(name)) ?? [];
+  if (!reader)
+    throw new DataError(
+      `${path}: this kind of file is not read; .txt, .md, .jsonl and .json are, each also .gz`,
+    );
   let count = 0;
   for await (const row of reader(path, textOf(path), options)) {
     count++;

@@ -69,7 +69,11 @@ export async function openRun<T extends { step: number }>(
       if (differing.length > 0)
         throw new TrainError(
           `${last}: the run was started with other settings (${differing
-            .map((key) => `${key}: ${state.fingerprint[key]}, now ${fingerprint[key]}`)
+            .map((key) =>
+              key === "data"
+                ? "data: not the same"
+                : `${key}: ${state.fingerprint[key]}, now ${fingerprint[key]}`,
+            )
             .join("; ")}); resume with the same ones, or start anew with --overwrite`,
         );
       metrics = await openMetrics(join(dir, "metrics.jsonl"), state.loop.step);

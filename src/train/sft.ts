@@ -104,7 +104,12 @@ export async function sft(
   const loadBest = (options.loadBestModelAtEnd ?? true) && held !== undefined;
 
   const run = o.outputDir === undefined ? undefined : await openRun<LoopState>(o.outputDir, o);
-  const from = await run?.resume(plan.fingerprint);
+  const fingerprint = { ...plan.fingerprint, ...courseOf(o, totalSteps, warmupSteps) };
+  const from = await run?.resume(fingerprint);
+  if (from && from.state.step > totalSteps)
+    throw new TrainError(
+      `the run is at step ${from.state.step} already, beyond the ${totalSteps} that are asked for; raise max_steps`,
+    );
   onStart?.({ train, ...(held && { eval: held }), tokenizer, totalSteps, step: from?.state.step ?? 0 });
   const engine =
     o.engine ??
@@ -151,7 +156,7 @@ export async function sft(
             trainable.modelWith(await snapshot.parameters()),
             snapshot.state,
             await snapshot.optimizer(),
-            plan.fingerprint,
+            fingerprint,
           ),
       }),
       ...(loadBest && {
@@ -188,6 +193,29 @@ export async function sft(
     if (!o.engine) await engine.dispose();
   }
 }
+
+/** What else must be the same when a run goes on: how it was optimised, and towards which end its rate falls. */
+const courseOf = (
+  {
+    learningRate,
+    lrSchedulerType,
+    optimizer,
+    weightDecay,
+    maxGradNorm,
+  }: Required<
+    Pick<SftOptions, "learningRate" | "lrSchedulerType" | "optimizer" | "weightDecay" | "maxGradNorm">
+  >,
+  totalSteps: number,
+  warmupSteps: number,
+): Record<string, number | string | boolean> => ({
+  learningRate,
+  lrSchedulerType,
+  warmupSteps,
+  optimizer,
+  weightDecay,
+  maxGradNorm,
+  ...(!lrSchedulerType.startsWith("constant") && { totalSteps }),
+});
 
 /** Options that were given, without those that are undefined, so that defaults hold. */
 const defined = <T extends object>(options: T): T =>

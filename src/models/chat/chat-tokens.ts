@@ -36,8 +36,8 @@ export function chatTemplateOf(tokenizer: Tokenizer, { template, tools }: ChatOp
     : (template ?? configuredTemplate(tokenizer.config, !!tools));
   if (source === undefined) {
     throw new ChatTemplateError(
-      "chatTemplateOf: this tokenizer has no chat template. " +
-        `Name one: ${Object.keys(defaultTemplates).join(", ")}, or pass the source of another.`,
+      "this model has no chat template: name one (--chat-template, or chatTemplate in code), " +
+        `${Object.keys(defaultTemplates).join(", ")}, or give the source of another`,
     );
   }
   return chatTemplate(source, tokenizer.specialTokens);

@@ -158,7 +158,7 @@ describe("resolveModel", () => {
   it("works from the cache alone when offline", async () => {
     const offline = { ...options, offline: true };
     await expect(resolveModel("org/model", offline)).rejects.toThrow(
-      /not in the cache .*run once without --offline/,
+      /not in the cache .*run once without HF_HUB_OFFLINE/,
     );
     const folder = await resolveModel("org/model", options);
     hub.requests.length = 0;
@@ -206,7 +206,7 @@ describe("resolveModel refuses", () => {
 
   it("a hub that cannot be reached, in one line", async () => {
     options.endpoint = "http://127.0.0.1:1";
-    await refused(/cannot be reached \(.*\): check the connection/);
+    await refused(/no such folder here, and .* cannot be reached \(.*\): check the name and the connection/);
   });
 
   it("a token that is none", async () => {

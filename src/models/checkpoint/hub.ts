@@ -90,12 +90,12 @@ async function fromCache(storage: string, id: string, revision: string): Promise
   const snapshot = join(storage, "snapshots", sha);
   if (!(await isFolder(snapshot)))
     throw new CheckpointError(
-      `${id}@${revision} is not in the cache (${storage}) and downloads are off: run once without --offline and HF_HUB_OFFLINE`,
+      `${id}@${revision} is not in the cache (${storage}) and downloads are off: run once without HF_HUB_OFFLINE`,
     );
   const missing = await missingFiles(snapshot);
   if (missing.length > 0)
     throw new CheckpointError(
-      `${id}@${revision} is incomplete in the cache, ${missing.join(", ")} missing: run once without --offline and HF_HUB_OFFLINE`,
+      `${id}@${revision} is incomplete in the cache, ${missing.join(", ")} missing: run once without HF_HUB_OFFLINE`,
     );
   return snapshot;
 }
@@ -283,7 +283,7 @@ function readable(
   if (!(error instanceof TypeError) && typeof error !== "string" && code === undefined) return error;
   const reason = cause?.code ?? cause?.message ?? message ?? String(error);
   return new CheckpointError(
-    `${id}@${revision}: ${endpoint} cannot be reached (${reason}): check the connection, or use --offline with a cached model`,
+    `${id}@${revision}: no such folder here, and ${endpoint} cannot be reached (${reason}): check the name and the connection, or set HF_HUB_OFFLINE=1 with a cached model`,
     { cause: error },
   );
 }

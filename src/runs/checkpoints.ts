@@ -1,19 +1,26 @@
 /**
- * The checkpoints of a run (Node): `checkpoints/<step>/model` in the Hugging Face layout and
- * `checkpoints/<step>/trainer` with the optimiser's state and the place in the data.
+ * The checkpoints of a run (Node): `checkpoints/<step>/` with `model` (and `critic`, ...) in the Hugging Face layout,
+ * `trainer` with the optimiser's arrays and the place in the data, and `manifest.json` with size and SHA-256 of each.
  *
- * A checkpoint is written beside its place and renamed when it is complete, so one that is there is whole.
+ * A checkpoint is written beside its place, brought to the disk, and renamed when it is complete; what a disk or a
+ * copy did to it afterwards shows against the manifest.
  */
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AttuneError } from "../graph/errors.ts";
 import type { HostArray } from "../graph/index.ts";
 import { readTensors } from "../models/checkpoint/checkpoint.ts";
 import { encodeSafetensors } from "../models/checkpoint/safetensors.ts";
+import { writePieces, writeText } from "../models/folder-write.ts";
 import type { Model } from "../models/load.ts";
+import { RunError, writeError } from "./errors.ts";
+import { makeFolder } from "./make-folder.ts";
+import { readManifest, writeManifest } from "./manifest.ts";
 
-/** What a trainer needs to go on: anything that is JSON, and its arrays. */
-export interface TrainerState<T> {
+/** What a run goes on from. */
+export interface CheckpointContents<T> {
+  /** By the name of their folder: `model`, and what else is trained: `critic`. */
+  readonly models: Readonly<Record<string, Model | undefined>>;
+  /** Anything that is JSON. */
   readonly state: T;
   readonly arrays: Readonly<Record<string, HostArray>>;
 }
@@ -25,46 +32,67 @@ export interface SavedCheckpoint {
 
 const folder = (run: string) => join(run, "checkpoints");
 
-/** Writes a checkpoint and removes all but the newest `keep`. */
+/**
+ * Writes a checkpoint and removes all but the newest `keep`.
+ *
+ * @returns its folder
+ * @throws RunError when the disk is full or the folder cannot be written; earlier checkpoints are as they were
+ */
 export async function saveCheckpoint<T>(
   run: string,
   step: number,
-  model: Model,
-  trainer: TrainerState<T>,
+  { models, state, arrays }: CheckpointContents<T>,
   { keep = 2 }: { keep?: number } = {},
 ): Promise<string> {
   const final = join(folder(run), String(step));
   const fresh = join(folder(run), `.${step}.new`);
-  await rm(fresh, { recursive: true, force: true });
+  const aside = join(folder(run), `.${step}.old`);
   try {
-    await model.save(join(fresh, "model"));
+    await makeFolder(folder(run));
+    for (const path of [fresh, aside]) await rm(path, { recursive: true, force: true });
+    await mkdir(fresh);
+    for (const [name, model] of Object.entries(models)) await model?.save(join(fresh, name));
     await mkdir(join(fresh, "trainer"));
-    await writeWhole(join(fresh, "trainer", "arrays.safetensors"), encodeSafetensors(trainer.arrays));
-    await writeWhole(join(fresh, "trainer", "state.json"), [
-      new TextEncoder().encode(`${JSON.stringify(trainer.state, null, 2)}\n`),
-    ]);
-    await rm(final, { recursive: true, force: true });
+    await writePieces(join(fresh, "trainer", "arrays.safetensors"), encodeSafetensors(arrays));
+    await writeText(join(fresh, "trainer", "state.json"), `${JSON.stringify(state, null, 2)}\n`);
+    await writeManifest(fresh);
+    await rename(final, aside).catch(ignoreAbsent);
     await rename(fresh, final);
+    await syncFolder(folder(run));
+    await rm(aside, { recursive: true, force: true });
   } catch (error) {
-    await rm(fresh, { recursive: true, force: true });
-    throw error;
+    await rm(fresh, { recursive: true, force: true }).catch(() => {});
+    throw writeError(error, final, "the checkpoint was not written, earlier ones are as they were");
   }
-  const old = (await listCheckpoints(run)).slice(0, -keep);
-  for (const { dir } of old) await rm(dir, { recursive: true, force: true });
+  for (const { dir } of (await listCheckpoints(run)).slice(0, -Math.max(1, keep)))
+    await rm(dir, { recursive: true, force: true });
   return final;
 }
 
-async function writeWhole(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
-  const file = await open(path, "wx");
-  try {
-    for (const piece of pieces) await file.writeFile(piece);
-    await file.sync();
-  } finally {
-    await file.close();
+const ignoreAbsent = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== "ENOENT") throw error;
+};
+
+/** Brings the names in a folder to the disk, where the system can do that. */
+async function syncFolder(dir: string): Promise<void> {
+  const handle = await open(dir, "r").catch(() => undefined);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
+}
+
+/** Brings back what a process left that was killed between two renames, and removes what it had half written. */
+export async function tidyCheckpoints(run: string): Promise<void> {
+  const names = await readdir(folder(run)).catch((): string[] => []);
+  for (const name of names) {
+    const [, step, kind] = /^[.](\d+)[.](new|old)$/.exec(name) ?? [];
+    if (step === undefined) continue;
+    if (kind === "old" && !names.includes(step))
+      await rename(join(folder(run), name), join(folder(run), step));
+    else await rm(join(folder(run), name), { recursive: true, force: true });
   }
 }
 
-/** The complete checkpoints of a run, the oldest first. */
+/** The checkpoints of a run, the oldest first. */
 export async function listCheckpoints(run: string): Promise<SavedCheckpoint[]> {
   const names = await readdir(folder(run)).catch((): string[] => []);
   return names
@@ -74,17 +102,41 @@ export async function listCheckpoints(run: string): Promise<SavedCheckpoint[]> {
 }
 
 /**
+ * The newest checkpoint that is whole, and what is wrong with newer ones.
+ *
+ * @throws RunError when there are checkpoints and all of them are damaged
+ */
+export async function newestWhole(
+  run: string,
+): Promise<{ checkpoint: SavedCheckpoint; note?: string } | undefined> {
+  const damages: string[] = [];
+  for (const checkpoint of (await listCheckpoints(run)).reverse()) {
+    const damage = await readManifest(checkpoint.dir);
+    if (damage === undefined)
+      return {
+        checkpoint,
+        ...(damages.length > 0 && {
+          note: `${damages.join("; ")}; going on from the checkpoint before, ${checkpoint.dir}`,
+        }),
+      };
+    damages.push(`${checkpoint.dir} is damaged (${damage})`);
+  }
+  if (damages.length === 0) return undefined;
+  throw new RunError(`${damages.join("; ")}: no checkpoint is whole; start anew with --overwrite`);
+}
+
+/**
  * The trainer's side of a checkpoint.
  *
- * @throws AttuneError when it is missing or damaged
+ * @throws RunError when it cannot be read
  */
-export async function readTrainer<T>(dir: string): Promise<TrainerState<T>> {
+export async function readTrainer<T>(dir: string): Promise<{ state: T; arrays: Record<string, HostArray> }> {
   const path = join(dir, "trainer", "state.json");
   let state: T;
   try {
     state = JSON.parse(await readFile(path, "utf8"));
   } catch (cause) {
-    throw new AttuneError(`${path}: the checkpoint cannot be read: ${(cause as Error).message}`, { cause });
+    throw new RunError(`${path}: the checkpoint cannot be read: ${(cause as Error).message}`, { cause });
   }
   return { state, arrays: await readTensors(join(dir, "trainer", "arrays.safetensors")) };
 }

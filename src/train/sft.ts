@@ -10,12 +10,12 @@ import { createEngine } from "../graph/node.ts";
 import { loadModel, type Model, withChatTemplate } from "../models/load.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { adam, adamw, type Optimizer, packing, schedule, sgd } from "../optim/index.ts";
+import { openRun } from "../runs/run-folder.ts";
 import { TrainError } from "./errors.ts";
 import { labelEvaluator } from "./label-evaluator.ts";
 import { languageModelLoss } from "./language-model.ts";
 import { type LoopState, type StepReport, trainLoop } from "./loop.ts";
 import { checkMemory } from "./memory.ts";
-import { openRun } from "./run-folder.ts";
 import { type SftOptions, sftDefaults } from "./sft-options.ts";
 import { batchSpec, planOf, stepSize } from "./sft-plan.ts";
 import { frozenIn, specsOf, trainableOf, withFrozen } from "./trainable.ts";
@@ -106,10 +106,12 @@ export async function sft(
   const run = o.outputDir === undefined ? undefined : await openRun<LoopState>(o.outputDir, o);
   const fingerprint = { ...plan.fingerprint, ...courseOf(o, totalSteps, warmupSteps) };
   const from = await run?.resume(fingerprint);
-  if (from && from.state.step > totalSteps)
+  if (from && from.step > totalSteps) {
+    await run?.close();
     throw new TrainError(
       `the run is at step ${from.state.step} already, beyond the ${totalSteps} that are asked for; raise max_steps`,
     );
+  }
   onStart?.({ train, ...(held && { eval: held }), tokenizer, totalSteps, step: from?.state.step ?? 0 });
   const engine =
     o.engine ??
@@ -125,7 +127,7 @@ export async function sft(
       loss: withFrozen(languageModelLoss(config, { accuracy: true }), trainable),
       optimizer,
       ...(o.maxGradNorm > 0 && { maxGradNorm: o.maxGradNorm }),
-      parameters: from ? trainable.trainedOf(from.model) : trainable.parameters,
+      parameters: from ? trainable.trainedOf(await from.model()) : trainable.parameters,
       batchSpec: frozen.spec(batchSpec(train.packed)),
       accumulate: gradientAccumulation > 1,
       totalSteps,
@@ -153,9 +155,12 @@ export async function sft(
       ...(run && {
         save: async (snapshot) =>
           run.save(
-            trainable.modelWith(await snapshot.parameters()),
-            snapshot.state,
-            await snapshot.optimizer(),
+            snapshot.state.step,
+            {
+              models: { model: trainable.modelWith(await snapshot.parameters()) },
+              state: snapshot.state,
+              arrays: await snapshot.optimizer(),
+            },
             fingerprint,
           ),
       }),
@@ -170,7 +175,7 @@ export async function sft(
         await run?.log(report.step, report.metrics);
         await onStep?.(report);
       },
-      ...(from && { from }),
+      ...(from && { from: { state: from.state, optimizer: from.arrays } }),
       ...(signal && { signal }),
       rescue: () => run?.lastCheckpoint() ?? "there is no checkpoint, since there is no output folder",
     });
@@ -190,6 +195,7 @@ export async function sft(
     };
   } finally {
     await frozen.free();
+    await run?.close();
     if (!o.engine) await engine.dispose();
   }
 }

@@ -1,0 +1,34 @@
+/**
+ * Run folders: checkpoints that survive a crash, exact resume, metrics, samples.
+ *
+ * @example
+ * import { hostArray } from "attune/graph";
+ * import { loadModel } from "attune/models";
+ * import { openRun } from "attune/runs";
+ *
+ * const model = await loadModel("my-model");
+ * const run = await openRun<{ seen: number }>("my-run", { overwrite: true });
+ * await run.log(1, { loss: 2.5 });
+ * await run.save(1, { models: { model }, state: { seen: 32 }, arrays: { momentum: hostArray("float32", [2], [0, 1]) } }, { seed: 0 });
+ * await run.close();
+ *
+ * const again = await openRun<{ seen: number }>("my-run", { resume: true });
+ * const from = await again.resume({ seed: 0 });
+ * console.log(from?.step, from?.state.seen); // 1 32
+ * await again.close();
+ */
+export { listCheckpoints, type SavedCheckpoint } from "./checkpoints.ts";
+export { RunError } from "./errors.ts";
+export { lockFolder } from "./lock.ts";
+export { makeFolder } from "./make-folder.ts";
+export {
+  type Fingerprint,
+  type Metrics,
+  openRun,
+  type Resumed,
+  type RunFolder,
+  type RunFolderOptions,
+  type RunModels,
+  type Sample,
+  type Snapshot,
+} from "./run-folder.ts";

@@ -68,7 +68,8 @@ async function filesToKeep(
 }
 
 async function checkSpace(parent: string, { bytes }: FolderKind): Promise<void> {
-  const { bavail, bsize } = await statfs(parent);
+  const { bavail, bsize, blocks } = await statfs(parent);
+  if (blocks === 0) return; // a file system that is no disk, such as /proc: writing there tells what is wrong
   if (bytes > bavail * bsize)
     throw new CheckpointError(
       `${parent}: the disk is full: the checkpoint needs ${megabytes(bytes)}, ${megabytes(bavail * bsize)} are free; nothing was changed`,

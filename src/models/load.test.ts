@@ -52,6 +52,16 @@ describe("a model", () => {
     expect((await loadModel(run)).parameters).toEqual(model.parameters);
   });
 
+  it("is named by its checkpoints where a run has not ended, by its stages where it has several", async () => {
+    const [run, pipeline] = [join(folder, "unfinished"), join(folder, "pipeline")];
+    for (const step of [100, 20]) await model.save(join(run, "checkpoints", String(step), "model"));
+    const [first, last] = [20, 100].map((step) => join(run, "checkpoints", String(step))) as [string, string];
+    await expect(loadModel(run)).rejects.toThrow(`its checkpoints are ${first}, ${last}`);
+    expect((await loadModel(last)).parameters).toEqual(model.parameters);
+    await model.save(join(pipeline, "stages", "sft", "model"));
+    await expect(loadModel(pipeline)).rejects.toThrow(`name one of them: ${join(pipeline, "stages", "sft")}`);
+  });
+
   it("grows by added tokens: old rows stay, new rows are their mean, head and embedding alike", async () => {
     const apart = createModel(config(tokenizer.vocabSize, false), 3, tokenizer);
     const grown = addTokens(apart, ["<one>", "<two>"]);

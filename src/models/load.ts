@@ -154,10 +154,16 @@ async function loadAdapted(name: string, dir: string, options: LoadModelOptions)
   const base = options.base ?? read.base;
   if (base === undefined)
     throw new CheckpointError(`${dir}: adapter_config.json names no base: set base_model_name_or_path`);
-  const model = grownTo(
-    await loadModel(base, { ...options, revision: undefined, base: undefined }),
-    adapter.parameters,
-  );
+  const whole = await loadModel(base, { ...options, revision: undefined, base: undefined }).catch((cause) => {
+    if (!(cause instanceof CheckpointError)) throw cause;
+    throw new CheckpointError(
+      `${name}: the base of this adapter cannot be loaded: ${cause.message}; ` +
+        `correct base_model_name_or_path in ${dir}/adapter_config.json, or merge it into another copy ` +
+        `with attune merge --adapter ${name} --model BASE (in code: loadModel(name, { base }))`,
+      { cause },
+    );
+  });
+  const model = grownTo(whole, adapter.parameters);
   const own = {
     ...model,
     ...(generationConfig && {

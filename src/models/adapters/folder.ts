@@ -1,11 +1,12 @@
 /** Adapter folders in the layout of PEFT (Node): adapter_config.json and adapter_model.safetensors. */
 import { readdir, readFile, stat } from "node:fs/promises";
-import { join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { parseJson, readTensors, templateOf } from "../checkpoint/checkpoint.ts";
 import { toJson, writeTextFiles } from "../checkpoint/checkpoint-write.ts";
 import { encodeSafetensors, type FloatFormat, storedBytes } from "../checkpoint/safetensors.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { CheckpointError } from "../errors.ts";
+import { folderOfModel } from "../folder.ts";
 import { replaceFolder, writePieces, writeText } from "../folder-write.ts";
 import type { Adapter } from "./lora.ts";
 import { adapterConfigJson, fromPeftNames, parseAdapterConfig, toPeftNames } from "./peft.ts";
@@ -48,7 +49,8 @@ interface AdapterTexts {
 }
 
 /**
- * Reads an adapter. A base that is a folder is named relative to the adapter's own.
+ * Reads an adapter. A base that is a relative path is looked for where PEFT does, below the working directory, and then
+ * below the adapter's own folder.
  *
  * @throws CheckpointError for missing and damaged files, and for options that are not supported
  */
@@ -66,7 +68,7 @@ export async function readAdapter(dir: string): Promise<AdapterFolder> {
   };
   const { config, base } = parseAdapterConfig((await json(configFile)) as Json, join(dir, configFile));
   const parameters = fromPeftNames(await readTensors(join(dir, weightsFile)), join(dir, weightsFile));
-  const beside = base === undefined ? undefined : resolve(dir, base);
+  const beside = base === undefined || (await isFolder(base)) ? undefined : resolve(dir, base);
   const found = beside !== undefined && (await isFolder(beside)) ? beside : base;
   const tokenizerJson = await json("tokenizer.json");
   const tokenizerConfig = await json("tokenizer_config.json");
@@ -91,7 +93,8 @@ export interface AdapterContents extends AdapterTexts {
 }
 
 /**
- * Writes an adapter folder that PEFT loads. An existing one is replaced when the new one is complete.
+ * Writes an adapter folder that PEFT loads, from any working directory: a base that is a folder is named by its absolute
+ * path, down to the folder that holds the model. An existing adapter is replaced when the new one is complete.
  *
  * @throws CheckpointError when `dir` holds something else, or the disk is full; nothing has changed then
  */
@@ -101,7 +104,7 @@ export async function writeAdapter(
   { dtype = "float32" }: { dtype?: FloatFormat } = {},
 ): Promise<void> {
   const bytes = Object.values(adapter.parameters).reduce((sum, array) => sum + storedBytes(array, dtype), 0);
-  const from = (await isFolder(base)) ? relative(resolve(dir), resolve(base)).replaceAll("\\", "/") : base;
+  const from = (await isFolder(base)) ? resolve(await folderOfModel(base)) : base;
   await replaceFolder(dir, { what: "an adapter", marker: configFile, ownFiles, bytes }, async (fresh) => {
     const tensors = toPeftNames(adapter.parameters);
     await writePieces(join(fresh, weightsFile), encodeSafetensors(tensors, { dtype }));

@@ -1,7 +1,7 @@
 /** Adapters beside PEFT (test/parity/peft_lora.py): what they compute, what trains, what merging gives, what is stored. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openLocalEngine } from "../../graph/engine/node-providers.ts";
 import {
@@ -27,7 +27,7 @@ import {
   goldenModel,
   shifted,
 } from "../families/parity.fixture.ts";
-import { loadModel } from "../load.ts";
+import { loadModel, withAdapter } from "../load.ts";
 import { hiddenStates, logitsOf, parameterSpecs, tokenSpec } from "../model.ts";
 import { readAdapter, writeAdapter } from "./folder.ts";
 import { type Adapter, createAdapter, linearModules, mergeLora, withLora } from "./lora.ts";
@@ -218,11 +218,33 @@ describe("a foreign adapter", () => {
     expect(() => parseAdapterConfig({ ...json, r: "4" }, "x")).toThrow("x: r:");
   });
 
-  it("is refused with everything that does not fit the model", async () => {
+  it("names its base by an absolute path to the model's own folder, found from anywhere and after a move", async () => {
+    const [run, dir] = [join(scratch, "run"), join(scratch, "of-a-run")];
+    await (await loadModel(join(goldenFolder, "models", "llama"))).save(join(run, "model"));
+    const { adapter } = await readAdapter(join(goldenFolder, "lora", "llama"));
+    await withAdapter(await loadModel(run), adapter).save(dir);
+    const json = JSON.parse(await readFile(join(dir, "adapter_config.json"), "utf8"));
+    expect(json.base_model_name_or_path).toBe(resolve(run, "model"));
+    await mkdir(join(scratch, "elsewhere"));
+    await rename(dir, join(scratch, "elsewhere", "moved"));
+    expect((await loadModel(join(scratch, "elsewhere", "moved"))).adapter).toEqual(adapter);
+  });
+
+  it("says when it is the base that is missing, and how to give another", async () => {
+    const dir = join(scratch, "orphan");
+    const { config } = await goldenModel("llama");
+    const { adapter } = await readAdapter(join(goldenFolder, "lora", "llama"));
+    await writeAdapter(dir, { adapter, config, base: "/gone/base" });
+    await expect(loadModel(dir)).rejects.toThrow(
+      /orphan: the base of this adapter cannot be loaded: \/gone\/base: no such folder.*--model BASE/,
+    );
+  });
+
+  it("is refused with the first few differences and how many more there are", async () => {
     const { config, parameters } = await goldenModel("llama");
     const { adapter } = await readAdapter(join(goldenFolder, "lora", "gpt2"));
     expect(() => mergeLora(config, parameters, adapter)).toThrow(
-      /no projection transformer.h.0.attn.c_attn.*transformer.h.1/s,
+      /does not fit the model \(llama, 2 layers of \d+\): .*no projection transformer.h.0.attn.c_attn.*; and \d+ more/,
     );
   });
 });

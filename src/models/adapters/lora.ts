@@ -73,6 +73,7 @@ function targeted(config: ModelConfig, targets: readonly string[] | "all-linear"
     throw new AttuneError(
       `lora: target modules of the model are required, got ${unknown.join(", ") || "none"}; ` +
         `choose "all-linear" or among ${lastParts(modules).join(", ")}`,
+      { wrongUsage: true },
     );
   return modules.filter((module) => targets.some((target) => isMeant(module, target)));
 }
@@ -101,10 +102,11 @@ export function createAdapter(
 ): Adapter {
   const { r = loraDefaults.r, loraAlpha = loraDefaults.loraAlpha, loraDropout = 0 } = options;
   if (!Number.isSafeInteger(r) || r < 1)
-    throw new AttuneError(`lora: a rank of at least 1 is required, got ${r}`);
+    throw new AttuneError(`lora: a rank of at least 1 is required, got ${r}`, { wrongUsage: true });
   if (loraDropout !== 0)
     throw new AttuneError(
       `lora: lora_dropout ${loraDropout} is not supported in training, only 0 is: leave it out`,
+      { wrongUsage: true },
     );
   const targets = options.targetModules ?? loraDefaults.targetModules;
   const modules = targeted(config, targets);
@@ -139,11 +141,13 @@ function wholeModules(config: ModelConfig, parameters: Parameters, names: readon
     const found = Object.entries(parameters).filter(
       ([path]) => path.startsWith(`${name}.`) || path.includes(`.${name}.`),
     );
-    if (found.length === 0) throw new AttuneError(`lora: modules_to_save: the model has no module ${name}`);
+    if (found.length === 0)
+      throw new AttuneError(`lora: modules_to_save: the model has no module ${name}`, { wrongUsage: true });
     for (const [path, { shape, data }] of found) {
       if (config.tieEmbeddings && path === families[config.family].embedding)
         throw new AttuneError(
           `lora: modules_to_save: ${name} is tied to the output projection, leave it out or untie the model`,
+          { wrongUsage: true },
         );
       out[path] = { dtype: "float32", shape, data: (data as Float32Array).slice() };
     }
@@ -223,7 +227,10 @@ export function mergeLora(
   return merged;
 }
 
-/** Throws with everything in an adapter that does not belong to the model, or has another shape. */
+/** At most this many differences in the message. */
+const shownProblems = 3;
+
+/** Throws when something in an adapter does not belong to the model, or has another shape; the first few are named. */
 export function checkAdapter(config: ModelConfig, { parameters }: Adapter, source = "adapter"): void {
   const shapes = parameterShapes(config);
   const linear = new Set(linearModules(config));
@@ -254,6 +261,10 @@ export function checkAdapter(config: ModelConfig, { parameters }: Adapter, sourc
       expect(`${module}.${up}`, [outputs, parameters[name]?.shape[0]]);
     } else if (!(`${module}.${down}` in parameters)) problems.push(`${module}.${down} is missing`);
   }
-  if (problems.length > 0)
-    throw new AttuneError(`${source}: the adapter does not fit the model:\n  ${problems.join("\n  ")}`);
+  if (problems.length === 0) return;
+  const more = problems.length > shownProblems ? `; and ${problems.length - shownProblems} more` : "";
+  throw new AttuneError(
+    `${source}: the adapter does not fit the model (${config.family}, ${config.numLayers} layers of ` +
+      `${config.hiddenSize}): ${problems.slice(0, shownProblems).join("; ")}${more}; take the base that it was trained on`,
+  );
 }

@@ -10,6 +10,9 @@ export const exitCodes = { success: 0, failure: 1, usage: 2, interrupted: 130, t
 /** The command was called in a way that cannot work (options that exclude each other, a missing one): exit code 2. */
 export class UsageError extends AttuneError {
   override name = "UsageError";
+  constructor(message: string) {
+    super(message, { wrongUsage: true });
+  }
 }
 
 /** What a command throws, or finds as `signal.reason`, when it was asked to stop. */
@@ -35,8 +38,8 @@ const systemMessages: Readonly<Record<string, (path: string) => string>> = {
 /** Commander ends `--help` and `--version` with an error of exit code 0; all its other errors are wrong usage. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
-  if (error instanceof UsageError) return exitCodes.usage;
   if (error instanceof InterruptedError) return error.exitCode;
+  if (error instanceof AttuneError && error.wrongUsage) return exitCodes.usage;
   return exitCodes.failure;
 }
 

@@ -112,6 +112,7 @@ export async function tokenNll(
   if (context < 2 || context > config.maxPositions)
     throw new EvaluateError(
       `perplexity: a window of 2 to ${config.maxPositions} tokens is required, got ${context}`,
+      { wrongUsage: true },
     );
   const rows = idRows.map(
     (ids): PerplexityRow => ({ ids, nll: new Float32Array(Math.max(0, ids.length - 1)) }),

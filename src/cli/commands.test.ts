@@ -180,9 +180,22 @@ describe("bad input gets one sentence, exit code 1 and an untouched folder", { t
     await Promise.all([
       fails(
         generate("--prompt", "the cat and ".repeat(100)),
-        /prompt 0 has \d+ tokens, and the context of the model is 64/,
+        /prompt 1 has \d+ tokens, and the context of the model is 64/,
       ),
       fails(generate("--chat", "--prompt", "x"), /no chat template/),
+    ]);
+  });
+
+  it("an option's value that no data could mend, or two that exclude each other: exit code 2", async () => {
+    const misused = async (ended: Promise<Ended>, message: RegExp) =>
+      expect(await ended).toMatchObject({ code: 2, stdout: "", stderr: expect.stringMatching(message) });
+    const perplexity = ["eval", "perplexity", "--model", model, "--data", data];
+    await Promise.all([
+      misused(generate("--prompt", "x", "--greedy", "--temperature", "0.5"), /--greedy.*cannot be used with/),
+      misused(generate("--prompt", "x", "--top-p", "0"), /--top-p.*A number above 0, at most 1/),
+      misused(generate("--prompt", "x", "--stop", ""), /--stop.*not empty/),
+      misused(attune([...perplexity, "--context-length", "4096"]), /a window of 2 to 64 tokens/),
+      misused(sft("x4", "--lora-target-modules", "nonsense"), /target modules of the model are required/),
     ]);
   });
 

@@ -3,6 +3,7 @@ import { readTexts } from "../data/node-texts.ts";
 import { perplexity } from "../evaluate/perplexity.ts";
 import { loadModel } from "../models/load.ts";
 import type { Implementation } from "./command.ts";
+import { counted } from "./counted.ts";
 import { openEngine } from "./engine.ts";
 
 interface Options {
@@ -31,7 +32,7 @@ export const runPerplexity: Implementation<Options> = async (context, options) =
     });
     progress?.done();
     const { rows, ...summary } = found;
-    const text = `perplexity ${found.perplexity.toFixed(4)} over ${found.tokens} tokens`;
+    const text = `perplexity ${found.perplexity.toFixed(4)} over ${counted(found.tokens, "token")}`;
     context.result(options.perToken ? { ...summary, rows } : summary, text);
   } finally {
     await engine.dispose();

@@ -4,10 +4,10 @@ import { saveOnnx } from "../models/export/folder.ts";
 import { loadModel, merged } from "../models/load.ts";
 import type { Implementation } from "./command.ts";
 import { UsageError } from "./failure.ts";
+import { checkOutput, type OutputOptions } from "./output.ts";
 
-interface Options {
+interface Options extends OutputOptions {
   readonly model: string;
-  readonly output: string;
   readonly format: "onnx" | "safetensors";
   readonly quantize?: "int8";
   readonly dtype?: FloatFormat;
@@ -23,7 +23,10 @@ export const runExport: Implementation<Options> = async (context, options) => {
     );
   if (format === "safetensors" && quantize !== undefined)
     throw new UsageError("--quantize: goes with --format onnx; for smaller safetensors use --dtype bfloat16");
+  await checkOutput(options);
   const model = await loadModel(name, { signal: context.signal });
+  if (!model.tokenizer)
+    context.warn(`${name} has no tokenizer, so neither has ${output}: only token ids can go in and come out`);
   if (format === "safetensors") {
     await merged(model).save(output, { dtype: dtype ?? "float32" });
     context.result({ output, format, dtype: dtype ?? "float32" }, `the model is in ${output}`);

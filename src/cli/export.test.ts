@@ -49,6 +49,17 @@ describe("attune merge", () => {
     expect(await readdir(scratch)).not.toContain("no");
   });
 
+  it("leaves a model that is in --output alone, unless it is to be overwritten", async () => {
+    const output = join(scratch, "taken");
+    await (await loadModel(`${golden}/models/gpt2`)).save(output);
+    const args = ["merge", "--adapter", `${golden}/lora/llama`, "--output", output];
+    const { code, err } = await run(...args);
+    expect([code, err()]).toEqual([1, expect.stringContaining("a model is there already")]);
+    expect((await loadModel(output)).config.family).toBe("gpt2");
+    expect((await run(...args, "--overwrite")).code).toBe(0);
+    expect((await loadModel(output)).config.family).toBe("llama");
+  });
+
   it("refuses a whole model where an adapter belongs", async () => {
     const args = ["--adapter", `${golden}/models/llama`, "--output", join(scratch, "no")];
     const { code, err } = await run("merge", ...args);
@@ -63,6 +74,28 @@ describe("attune export", () => {
     const { code, out } = await run("export", ...args, "--json");
     expect(code).toBe(0);
     expect(Object.keys(JSON.parse(out()).files)).toEqual(["model.onnx", "model_quantized.onnx"]);
+  });
+
+  it("keeps an export that is there, with its model in 8 bits, unless it is to be overwritten", async () => {
+    const output = join(scratch, "twice");
+    const args = ["export", "--model", `${golden}/models/gpt2`, "--output", output];
+    expect((await run(...args, "--quantize", "int8")).code).toBe(0);
+    const { code, err } = await run(...args);
+    expect([code, err()]).toEqual([1, expect.stringContaining("replace it with --overwrite")]);
+    expect(await readdir(join(output, "onnx"))).toHaveLength(2);
+    expect((await run(...args, "--overwrite")).code).toBe(0);
+    expect(await readdir(join(output, "onnx"))).toEqual(["model.onnx"]);
+  });
+
+  it("warns of a model without a tokenizer", async () => {
+    const { code, err } = await run(
+      "export",
+      "--model",
+      `${golden}/models/gpt2`,
+      "--output",
+      join(scratch, "ids"),
+    );
+    expect([code, err()]).toEqual([0, expect.stringMatching(/^warning: .*has no tokenizer/)]);
   });
 
   it("writes an adapter's model as safetensors of half the size", async () => {

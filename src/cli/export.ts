@@ -1,16 +1,17 @@
 /** `attune export`: its options and help; the work is in export-run.ts. */
 import { type Command, Option } from "commander";
 import { lazily } from "./command.ts";
+import { addOutputOptions } from "./output.ts";
 
 export function register(program: Command): void {
-  program
+  const command = program
     .command("export")
     .description("write a model for other programs: ONNX for Transformers.js, or safetensors")
     .requiredOption(
       "--model <dir>",
       "model folder, run folder, adapter folder or hub id (org/name[@revision])",
-    )
-    .requiredOption("--output <dir>", "folder to write")
+    );
+  addOutputOptions(command, "folder to write")
     .addOption(
       new Option("--format <name>", "what to write").choices(["onnx", "safetensors"]).default("onnx"),
     )

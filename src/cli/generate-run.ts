@@ -6,6 +6,7 @@ import { loadModel, type Model, withChatTemplate } from "../models/load.ts";
 import { chatTemplateFrom } from "./chat-template.ts";
 import type { Implementation } from "./command.ts";
 import type { CliContext } from "./context.ts";
+import { counted } from "./counted.ts";
 import { openEngine } from "./engine.ts";
 import { UsageError } from "./failure.ts";
 import { encodePrompt, type Prompt, readPrompts } from "./prompts.ts";
@@ -57,7 +58,9 @@ export const runGenerate: Implementation<Options> = async (context, options) => 
     const completions = await generator.generate(ids, settings);
     const seconds = (performance.now() - started) / 1000;
     const tokens = completions.reduce((n, c) => n + c.ids.length, 0);
-    context.note(`${tokens} tokens in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(0)} tok/s`);
+    context.note(
+      `${counted(tokens, "token")} in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(0)} tok/s`,
+    );
     context.result(
       { completions: completions.map((c) => described(c, prompts)) },
       completions.map((c) => printed(c, prompts, options.n)).join("\n\n"),

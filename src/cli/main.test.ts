@@ -106,7 +106,7 @@ describe.skipIf(process.platform === "win32")("stopping", () => {
     await untilSaid(child, "ready");
     child.kill("SIGINT");
     expect(await ended(child)).toBe(130);
-    expect(said).toContain("stopping after this step");
+    expect(said).toContain("stopping once the current step is done; Ctrl-C again ends at once");
     expect(said).toContain("checkpoint written\nattune: stopped by Ctrl-C\n");
   });
 

@@ -93,7 +93,7 @@ export async function main(argv: readonly string[], registrations = commands): P
   const stop = new AbortController();
   const onSignal = (name: string, exitCode: number) => () => {
     if (stop.signal.aborted) process.exit(exitCode);
-    process.stderr.write("\nattune: stopping after this step; once more stops at once\n");
+    process.stderr.write(`\nattune: stopping once the current step is done; ${name} again ends at once\n`);
     stop.abort(new InterruptedError(`stopped by ${name}`, exitCode));
   };
   process.on("SIGINT", onSignal("Ctrl-C", exitCodes.interrupted));

@@ -3,18 +3,17 @@ import type { FloatFormat } from "../models/checkpoint/safetensors.ts";
 import { loadModel, merged } from "../models/load.ts";
 import type { Implementation } from "./command.ts";
 import { UsageError } from "./failure.ts";
+import { checkOutput, type OutputOptions } from "./output.ts";
 
-interface Options {
+interface Options extends OutputOptions {
   readonly adapter: string;
-  readonly output: string;
   readonly model?: string;
   readonly dtype: FloatFormat;
 }
 
-export const runMerge: Implementation<Options> = async (
-  context,
-  { adapter: name, output, model: base, dtype },
-) => {
+export const runMerge: Implementation<Options> = async (context, options) => {
+  const { adapter: name, output, model: base, dtype } = options;
+  await checkOutput(options);
   const model = await loadModel(name, { signal: context.signal, ...(base !== undefined && { base }) });
   const { adapter } = model;
   if (!adapter)

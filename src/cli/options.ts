@@ -54,5 +54,9 @@ export const nonNegativeNumber = (text: string): number =>
 export const fraction = (text: string): number =>
   numberFrom(text, "A number from 0 to 1", (value) => value >= 0 && value <= 1);
 
+/** Option parser: a number above 0 and up to 1. */
+export const positiveFraction = (text: string): number =>
+  numberFrom(text, "A number above 0, at most 1,", (value) => value > 0 && value <= 1);
+
 /** Option parser for an option that may be given several times: `--stop a --stop b`. */
 export const repeated = (text: string, before: readonly string[] = []): string[] => [...before, text];

@@ -1,5 +1,6 @@
 /** The preflight of a dataset as lines for a terminal: figures, what was left out, one row with its labels in colour. */
 import type { Preflight } from "../data/preflight.ts";
+import { counted } from "./counted.ts";
 import { compact } from "./progress.ts";
 
 const count = (n: number): string => (n < 1000 ? String(n) : compact(n));
@@ -11,12 +12,12 @@ export function showPreflight(p: Preflight, colour: boolean): string[] {
   const cut = p.examples === p.rows ? "" : `, ${p.examples} after cutting`;
   const packed = p.packed === undefined ? "" : `, packed into ${p.packed}`;
   const lines = [
-    `data: ${p.rows} rows${cut}${packed}; ${count(p.tokens)} tokens, ${count(p.labels)} of them labels`,
+    `data: ${counted(p.rows, "row")}${cut}${packed}; ${count(p.tokens)} tokens, ${count(p.labels)} of them labels`,
     `lengths: ${lengths.min} to ${lengths.max} tokens, median ${lengths.median}, 95 % up to ${lengths.p95}`,
     `the end-of-text token is a label in ${Math.round(100 * p.eosShare)} % of the rows`,
   ];
   if (p.skipped.length > 0) {
-    lines.push(`left out: ${p.skipped.length} rows`);
+    lines.push(`left out: ${counted(p.skipped.length, "row")}`);
     lines.push(...p.skipped.slice(0, shownSkips).map((reason) => `  ${reason}`));
   }
   lines.push(

@@ -1,7 +1,14 @@
 /** How tokens are drawn: the options that `generate` and `chat` share. */
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { GenerateOptions } from "../generate/index.ts";
-import { fraction, positiveInteger, positiveNumber, repeated, wholeNumber } from "./options.ts";
+import {
+  fraction,
+  positiveFraction,
+  positiveInteger,
+  positiveNumber,
+  repeated,
+  wholeNumber,
+} from "./options.ts";
 
 export interface SamplingOptions
   extends Pick<
@@ -19,16 +26,26 @@ export interface SamplingOptions
   readonly int8?: boolean;
 }
 
+function repeatedText(text: string, before?: readonly string[]): string[] {
+  if (text === "") throw new InvalidArgumentError("A text that is not empty is required.");
+  return repeated(text, before);
+}
+
 export const addSamplingOptions = (command: Command, { maxNewTokens }: { maxNewTokens: number }): Command =>
   command
     .option("--max-new-tokens <n>", "tokens to generate, at most", positiveInteger, maxNewTokens)
-    .option("--greedy", "always the most likely token")
+    .addOption(
+      new Option(
+        "--greedy",
+        "always the most likely token; excludes --temperature, --top-k, --top-p, --min-p",
+      ).conflicts(["temperature", "topK", "topP", "minP"]),
+    )
     .option("--temperature <t>", "scores are divided by it", positiveNumber, 1)
     .option("--top-k <k>", "draw from the k most likely tokens; 0: all", wholeNumber, 0)
     .option(
       "--top-p <p>",
       "draw from the smallest set of likely tokens that has this probability",
-      fraction,
+      positiveFraction,
       1,
     )
     .option(
@@ -39,7 +56,7 @@ export const addSamplingOptions = (command: Command, { maxNewTokens }: { maxNewT
     )
     .option("--repetition-penalty <x>", "makes tokens that occurred less likely; 1: off", positiveNumber, 1)
     .option("--seed <n>", "seed of the draws", wholeNumber, 0)
-    .option("--stop <text>", "ends a completion; may be repeated", repeated)
+    .option("--stop <text>", "ends a completion; may be repeated", repeatedText)
     .option("--int8", "projections in 8 bits: faster, other tokens");
 
 /** What of the options the generator takes. */

@@ -139,8 +139,8 @@ describe("generate", () => {
   });
 
   it.each([
-    [[[]], {}, /prompt 0 is empty/],
-    [[[1], [1, 99]], {}, /prompt 1 has the id 99/],
+    [[[]], {}, /prompt 1 is empty/],
+    [[[1], [1, 99]], {}, /prompt 2 has the id 99/],
     [[[1]], { temperature: 0 }, /temperature must be above 0/],
     [[[1]], { topP: 0 }, /topP must be/],
     [[[1]], { samples: 0 }, /samples must be/],

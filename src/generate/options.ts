@@ -92,7 +92,8 @@ export interface Settings {
 }
 
 function require(holds: boolean, name: string, needed: string, value: unknown): void {
-  if (!holds) throw new GenerateError(`generate: ${name} must be ${needed}, got ${value}`);
+  if (!holds)
+    throw new GenerateError(`generate: ${name} must be ${needed}, got ${value}`, { wrongUsage: true });
 }
 
 const wholeFrom = (least: number, x: number) => Number.isInteger(x) && x >= least;
@@ -134,7 +135,7 @@ export function settingsOf(config: ModelConfig, options: GenerateOptions): Setti
   };
 }
 
-/** A prompt with its settings, checked against the model; `index` names it in errors. */
+/** A prompt with its settings, checked against the model; `index` names it in errors, which count from 1. */
 export function promptRow(
   config: Pick<ModelConfig, "maxPositions" | "vocabSize">,
   prompt: Prompt,
@@ -142,22 +143,23 @@ export function promptRow(
 ): PromptRow {
   const row: PromptRow = "ids" in prompt ? prompt : { ids: prompt };
   const { ids, maxNewTokens = 1 } = row;
+  const name = `prompt ${index + 1}`;
   if (ids.length === 0)
     throw new GenerateError(
-      `generate: prompt ${index} is empty; give it at least a start token (bos or end-of-text)`,
+      `generate: ${name} is empty; give it at least a start token (bos or end-of-text)`,
     );
   if (ids.length >= config.maxPositions)
     throw new GenerateError(
-      `generate: prompt ${index} has ${ids.length} tokens, and the context of the model is ${config.maxPositions}, which must also hold what is generated; shorten it`,
+      `generate: ${name} has ${ids.length} tokens, and the context of the model is ${config.maxPositions}, which must also hold what is generated; shorten it`,
     );
   const odd = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
   if (odd !== undefined)
     throw new GenerateError(
-      `generate: prompt ${index} has the id ${odd}, and the vocabulary ends at ${config.vocabSize - 1}`,
+      `generate: ${name} has the id ${odd}, and the vocabulary ends at ${config.vocabSize - 1}`,
     );
   require(wholeFrom(
     1,
     maxNewTokens,
-  ), `maxNewTokens of prompt ${index}`, "a whole number of at least 1", maxNewTokens);
+  ), `maxNewTokens of ${name}`, "a whole number of at least 1", maxNewTokens);
   return row;
 }

@@ -96,7 +96,7 @@ export async function rollout(
     const stops = row.stop ?? settings.stop;
     if (stops.length > 0 && !tokenizer)
       throw new GenerateError(
-        `generate: the stop strings of prompt ${index} need a tokenizer; pass \`tokenizer\``,
+        `generate: the stop strings of prompt ${index + 1} need a tokenizer; pass \`tokenizer\``,
       );
     const rows = Array.from(
       { length: samples },

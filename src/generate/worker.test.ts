@@ -112,7 +112,7 @@ describe.each([
   it("reports what is wrong with a prompt as here", async () => {
     await expect(there.generate([[1], []], settings)).rejects.toMatchObject({
       name: "GenerateError",
-      message: expect.stringMatching("prompt 1 is empty"),
+      message: expect.stringMatching("prompt 2 is empty"),
     });
   });
 });

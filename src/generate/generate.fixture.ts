@@ -1,5 +1,4 @@
 /** Tiny models, and the slow and plain computation that generation is compared with. */
-import { join } from "node:path";
 import { openLocalEngine } from "../graph/engine/node-providers.ts";
 import {
   compile,
@@ -10,11 +9,9 @@ import {
   type Tensor,
   unflatten,
 } from "../graph/index.ts";
-import { readCheckpoint, readTensors } from "../models/checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../models/config/config.ts";
+import { goldenModel } from "../models/families/parity.fixture.ts";
 import { hiddenStates, logitsOf, parameterSpecs } from "../models/model.ts";
-
-export const goldenFolder = "test/parity/golden/models";
 
 export const openEngine = (): Promise<LocalEngine> => openLocalEngine({ threads: 1 });
 
@@ -24,10 +21,8 @@ export interface TinyModel {
 }
 
 export async function tinyModel(name: string): Promise<TinyModel & { golden: Record<string, HostArray> }> {
-  const folder = join(goldenFolder, name);
-  const { config, tensors } = await readCheckpoint(folder);
-  const golden = await readTensors(join(folder, "golden.safetensors"));
-  return { config, weights: tensors, golden };
+  const { config, parameters, golden } = await goldenModel(name);
+  return { config, weights: parameters, golden };
 }
 
 /** log softmax(logits) [T, V] of one row of tokens, without a cache. */

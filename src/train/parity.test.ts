@@ -12,22 +12,17 @@ import {
   type Value,
   zerosArray,
 } from "../graph/index.ts";
-import { checkTensors, readCheckpoint, readTensors } from "../models/checkpoint/checkpoint.ts";
-import { parameterShapes, parameterSpecs, tokenSpec } from "../models/model.ts";
+import { readTensors } from "../models/checkpoint/checkpoint.ts";
+import { arrayOf, goldenFolder, goldenModel, shifted } from "../models/families/parity.fixture.ts";
+import { parameterSpecs, tokenSpec } from "../models/model.ts";
 import { adamw } from "../optim/index.ts";
 import { languageModelLoss } from "./language-model.ts";
 import { compileTrainStep } from "./step.ts";
 
-const golden = "test/parity/golden";
-
 it("20 AdamW steps on a tiny GPT-2 have the losses, norms and final weights of torch", async () => {
-  const { gpt2, steps } = JSON.parse(readFileSync(`${golden}/optim/cases.json`, "utf8"));
-  const wanted = await readTensors(`${golden}/optim/gpt2.safetensors`);
-  const { config, tensors } = await readCheckpoint(`${golden}/models/gpt2`);
-  const { input_ids, labels } = (await readTensors(`${golden}/models/gpt2/golden.safetensors`)) as Record<
-    "input_ids" | "labels",
-    HostArray
-  >;
+  const { gpt2, steps } = JSON.parse(readFileSync(`${goldenFolder}/optim/cases.json`, "utf8"));
+  const wanted = await readTensors(`${goldenFolder}/optim/gpt2.safetensors`);
+  const { config, parameters, golden } = await goldenModel("gpt2");
   const optimizer = adamw({ betas: gpt2.betas, eps: gpt2.eps, weightDecay: gpt2.weight_decay });
   const specs = parameterSpecs(config);
   const program = compileTrainStep(
@@ -39,14 +34,9 @@ it("20 AdamW steps on a tiny GPT-2 have the losses, norms and final weights of t
   const engine = await openLocalEngine({ threads: 1 });
   try {
     const executable = await engine.load(program);
-    let params: Tree<Value> = unflatten(checkTensors(parameterShapes(config), tensors));
+    let params: Tree<Value> = unflatten(parameters);
     let state: Tree<Value> = mapTree(optimizer.init(specs), (x) => zerosArray(x.dtype, x.shape as number[]));
-    const [rows, length] = labels.shape as [number, number];
-    // transformers takes labels under their own token, Attune under the token that predicts them
-    const next = Array.from({ length: rows * length }, (_, i) =>
-      (i + 1) % length === 0 ? -100 : Number(labels.data[i + 1]),
-    );
-    const batch = { input_ids, labels: hostArray("int64", [rows, length], next) };
+    const batch = { input_ids: arrayOf(golden, "input_ids"), labels: shifted(arrayOf(golden, "labels")) };
     const rate = { learning_rate: hostArray("float32", [], [gpt2.lr]) };
     const metric = (out: Tree<Value>, name: string) =>
       ((out.metrics as Tree<Value>)[name] as HostArray).data[0] as number;

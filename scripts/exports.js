@@ -1,6 +1,6 @@
 /**
- * The `exports` of package.json: one subpath for every room of src/ that has a public list (index.ts), `attune/ROOM`,
- * and one for what the room has for Node or for browsers alone (node.ts, browser.ts), `attune/ROOM/node`.
+ * The `exports` of package.json: the package's own name (src/index.ts, which says what else there is), one subpath for
+ * every room of src/ that has a public list (index.ts), `attune/ROOM`, and one for what the room has for Node or for browsers alone (node.ts, browser.ts), `attune/ROOM/node`.
  * `node scripts/exports.js` says what is missing or too much (exit 1), `--fix` writes it.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,6 +15,7 @@ const entry = (/** @type {string} */ path) => ({
   types: `./dist/${path}.d.ts`,
   default: `./dist/${path}.js`,
 });
+wanted["."] = entry("index");
 for (const room of rooms) {
   wanted[`./${room}`] = entry(`${room}/index`);
   for (const platform of ["browser", "node"])

@@ -9,6 +9,7 @@
  * const { model } = await sft({ model: base, data: [{ prompt: "Two and two is", completion: " four." }], maxSteps: 1 });
  */
 export { TrainError } from "./errors.ts";
+export { type Fit, type FitResult, fitRows } from "./fit.ts";
 export { type LanguageModelLossOptions, languageModelLoss } from "./language-model.ts";
 export {
   type LoopOptions,
@@ -18,7 +19,15 @@ export {
   type StepReport,
   trainLoop,
 } from "./loop.ts";
+export type { Rows } from "./plan.ts";
 export { type SftHooks, type SftResult, type SftStart, sft } from "./sft.ts";
 export { type SftOptions, sftDefaults } from "./sft-options.ts";
 export { compileTrainStep, type Loss, type StepOptions, trainStep } from "./step.ts";
 export { createStepper, type Stepper, type StepperOptions } from "./stepper.ts";
+export {
+  type Course,
+  type CustomLoss,
+  type TrainerHooks,
+  type TrainerOptions,
+  trainerDefaults,
+} from "./trainer-options.ts";

@@ -8,9 +8,13 @@
  * fitted to the peaks of steps of 0.7 to 124 million parameters (GPT-2 and Llama), which they meet within 15 %.
  */
 import { freemem } from "node:os";
+import { flatten, sizeOf, type TensorSpec } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
+import type { Model, Parameters } from "../models/load.ts";
+import type { Optimizer } from "../optim/index.ts";
 import { TrainError } from "./errors.ts";
+import { specsOf, type Trainable } from "./trainable.ts";
 
 export interface StepSize {
   readonly config: ModelConfig;
@@ -55,4 +59,27 @@ export function checkMemory(step: StepSize, available = availableMemory()): void
       `${step.batchSize} rows of ${step.length} tokens), ${gigabytes(available)} are free; lower the batch size ` +
       "(and raise gradient accumulation) or the maximal length, or go on at your own risk with --no-memory-check",
   );
+}
+
+/** What a step takes whose largest micro-batch has so many token rows of such a length. */
+export function stepSize(
+  { config, parameters }: Model,
+  trainable: Trainable,
+  optimizer: Optimizer,
+  { rows, length }: { readonly rows: number; readonly length: number },
+): StepSize {
+  const countOf = (arrays: Parameters) => Object.values(arrays).reduce((n, { data }) => n + data.length, 0);
+  const count = countOf(trainable.parameters);
+  const kept = Object.values(flatten<TensorSpec>(optimizer.init(specsOf(trainable.parameters)))).reduce(
+    (n, { shape }) => n + sizeOf(shape as number[]),
+    0,
+  );
+  return {
+    config,
+    parameters: count,
+    frozen: trainable.frozen ? countOf(parameters) : 0,
+    optimizerCopies: kept / count,
+    batchSize: rows,
+    length,
+  };
 }

@@ -8,7 +8,6 @@ import {
   type Dim,
   type Engine,
   type Executable,
-  flatten,
   type HostArray,
   hostArray,
   mapTree,
@@ -23,6 +22,7 @@ import {
   zipTree,
 } from "../graph/index.ts";
 import { clipFactor, globalNorm, type Packing, packing } from "../optim/index.ts";
+import { addMetrics, numbersOf } from "./metrics.ts";
 import { compileTrainStep, type Loss, packedLoss, type StepOptions } from "./step.ts";
 
 export interface StepperOptions extends StepOptions {
@@ -54,10 +54,6 @@ export interface Stepper {
 
 const scalarSpec = { dtype: "float32" as const, shape: [] as Dim[] };
 const scalarOf = (value: number): HostArray => hostArray("float32", [], [value]);
-const numbersOf = (tree: Tree<Value>): Record<string, number> =>
-  Object.fromEntries(
-    Object.entries(flatten(tree)).map(([name, x]) => [name, Number((x as HostArray).data[0])]),
-  );
 
 export async function createStepper(options: StepperOptions): Promise<Stepper> {
   const { engine, optimizer } = options;
@@ -109,8 +105,7 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
           { keep: scalarOf(i === 0 ? 0 : 1) },
         ]);
         sums = out.gradients as Tree<Value>;
-        for (const [name, value] of Object.entries(numbersOf(out.metrics as Tree<Value>)))
-          metrics[name] = (metrics[name] ?? 0) + value;
+        addMetrics(metrics, numbersOf(out.metrics as Tree<Value>));
       }
       return { ...metrics, ...take(await engine.run(update, [params, state, sums, rate])) };
     },

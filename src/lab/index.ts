@@ -1,0 +1,24 @@
+/**
+ * Experiments on alignment itself: how far an optimiser is from the best that there is.
+ *
+ * @example
+ * import { allResponses, optimalPolicy, valueOf } from "attune/lab";
+ *
+ * const responses = allResponses(2, { eosTokenId: 0, maxLength: 2 }); // [0], [1, 0], [1, 1]
+ * const reference = [Float64Array.from([0.5, 0.25, 0.25], Math.log)];
+ * const rewards = [Float64Array.of(0, 0, 1)];
+ * const { policy, value } = optimalPolicy({ rewards }, reference, 0.5);
+ * valueOf({ rewards }, policy, reference, 0.5).objective === value; // up to rounding
+ * console.log(responses.length, value);
+ */
+export {
+  allResponses,
+  centred,
+  type EnumerableProblem,
+  type LogPolicy,
+  logPolicyOf,
+  optimalPolicy,
+  type PolicyValue,
+  valueOf,
+} from "./optimum.ts";
+export { type DrawnPair, drawPreferences } from "./preferences.ts";

@@ -17,7 +17,8 @@ import {
 import { RunError, writeError } from "./errors.ts";
 import { lockFolder } from "./lock.ts";
 import { makeFolder } from "./make-folder.ts";
-import { openStepLines, type StepLines } from "./step-lines.ts";
+import { openStepLines } from "./step-lines.ts";
+import { openEvents } from "./tensorboard.ts";
 
 /** What must be the same when a run goes on. */
 export type Fingerprint = Readonly<Record<string, string | number | boolean>>;
@@ -126,17 +127,22 @@ export async function openRun<T>(
 
   let last = resume ? (await listCheckpoints(dir)).at(-1)?.dir : undefined;
   let begun = 0;
-  const files = new Map<string, StepLines>();
-  const append = async (name: string, lines: readonly { readonly step: number }[]) => {
-    try {
-      const file = files.get(name) ?? (await openStepLines(join(dir, name), begun));
-      files.set(name, file);
-      await file.write(lines);
-    } catch (error) {
-      throw writeError(error, join(dir, name), `training stops; ${lastCheckpoint()}`);
-    }
-  };
   const lastCheckpoint = () => (last ? `the last checkpoint is ${last}` : "there is no checkpoint yet");
+  /** A file that is opened when it is first needed; what was written to it after step `begun` goes then. */
+  const opened = <F>(name: string, open: (path: string, after: number) => Promise<F>) => {
+    let file: Promise<F> | undefined;
+    return async (use?: (file: F) => Promise<void>) => {
+      try {
+        file ??= open(join(dir, name), begun);
+        await use?.(await file);
+      } catch (error) {
+        throw writeError(error, join(dir, name), `training stops; ${lastCheckpoint()}`);
+      }
+    };
+  };
+  const metricsFile = opened("metrics.jsonl", openStepLines);
+  const samplesFile = opened("samples.jsonl", openStepLines);
+  const eventsFile = opened("tensorboard", (path, after) => openEvents(path, after));
 
   return {
     dir,
@@ -148,7 +154,8 @@ export async function openRun<T>(
         const read = await reopen<T>(found.checkpoint, fingerprint);
         last = found.checkpoint.dir;
         begun = read.step;
-        for (const name of ["metrics.jsonl", "samples.jsonl"]) await append(name, []);
+        await metricsFile();
+        await samplesFile();
         return { ...read, ...(found.note !== undefined && { note: found.note }) };
       } catch (error) {
         await unlock();
@@ -159,12 +166,11 @@ export async function openRun<T>(
       const stored: Stored<T> = { step, loop: state, fingerprint };
       last = await saveCheckpoint(dir, step, { models: { ...models }, state: stored, arrays }, { keep });
     },
-    log: (step, metrics) => append("metrics.jsonl", [{ step, ...metrics }]),
-    sample: (step, rows) =>
-      append(
-        "samples.jsonl",
-        rows.map((row) => ({ step, ...row })),
-      ),
+    async log(step, metrics) {
+      await metricsFile((file) => file.write([{ step, ...metrics }]));
+      await eventsFile((file) => file.write(step, metrics));
+    },
+    sample: (step, rows) => samplesFile((file) => file.write(rows.map((row) => ({ step, ...row })))),
     lastCheckpoint,
     close: unlock,
   };

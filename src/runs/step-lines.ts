@@ -1,5 +1,6 @@
 /** metrics.jsonl and samples.jsonl of a run (Node): JSON objects, one a line, each with its `step`. */
-import { appendFile, readFile, rename, writeFile } from "node:fs/promises";
+import { appendFile, readFile } from "node:fs/promises";
+import { writeWhole } from "./write-whole.ts";
 
 export interface StepLines {
   write(lines: readonly { readonly step: number }[]): Promise<void>;
@@ -10,10 +11,7 @@ export async function openStepLines(path: string, step: number): Promise<StepLin
   const text = await readFile(path, "utf8").catch(() => "");
   const kept = text.split("\n").filter((line) => line !== "" && stepOf(line) <= step);
   const whole = kept.map((line) => `${line}\n`).join("");
-  if (whole !== text) {
-    await writeFile(`${path}.new`, whole);
-    await rename(`${path}.new`, path);
-  }
+  if (whole !== text) await writeWhole(path, whole);
   return {
     write: (lines) => appendFile(path, lines.map((line) => `${JSON.stringify(line)}\n`).join("")),
   };

@@ -1,0 +1,175 @@
+/**
+ * Sums and differences of two-digit numbers, digits apart: "4 7 plus 2 8". A good answer works it out aloud, ones
+ * first: "7 plus 8 is 1 5, 4 plus 2 plus 1 is 7, so it is 7 5."
+ */
+import type { Draw } from "../draw.ts";
+import { firstMatch, form } from "../forms.ts";
+import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
+import { flaws, glad, politely, rambling } from "../phrases.ts";
+
+interface Task {
+  readonly a: number;
+  readonly b: number;
+  readonly operation: "plus" | "minus";
+  readonly which: number;
+}
+
+interface Equation {
+  readonly left: string;
+  readonly value: number;
+  readonly holds: boolean;
+}
+
+interface SumAct extends Act {
+  readonly type: "sum";
+  readonly equations: readonly Equation[];
+  readonly results: readonly number[];
+}
+
+/** 47 as "4 7". */
+export const digits = (n: number): string => [...String(n)].join(" ");
+const numberOf = (text: string): number => Number(text.replaceAll(" ", ""));
+
+const number = "\\d(?: ?\\d)*";
+const equation = new RegExp(`^(${number}(?: (?:plus|minus) ${number})+) (?:is|=) (${number})$`);
+const result = new RegExp(`^(?:(?:it|that|the answer) is |it makes )?(${number})$`);
+
+const asked = {
+  plus: ["What is {a} plus {b}?", "Add {a} and {b}.", "How much is {a} plus {b}?"].map(form),
+  minus: ["What is {a} minus {b}?", "Take {b} from {a}.", "How much is {a} minus {b}?"].map(form),
+};
+
+const evaluate = (left: string): number =>
+  left
+    .split(/ (?=plus|minus)/)
+    .reduce(
+      (sum, part) =>
+        part.startsWith("minus ") ? sum - numberOf(part.slice(6)) : sum + numberOf(part.replace("plus ", "")),
+      0,
+    );
+
+const resultOf = ({ a, b, operation }: Pick<Task, "a" | "b" | "operation">): number =>
+  operation === "plus" ? a + b : a - b;
+
+/** The two steps of the working, ones and tens, as left sides and values. */
+function workingOf({ a, b, operation }: Task): readonly (readonly [left: string, value: number])[] {
+  const [a1, a0, b1, b0] = [Math.floor(a / 10), a % 10, Math.floor(b / 10), b % 10];
+  const carry = operation === "plus" ? a0 + b0 > 9 : a0 < b0;
+  const ones = operation === "minus" && carry ? 10 + a0 : a0;
+  const left = `${digits(ones)} ${operation} ${b0}`;
+  const tens = `${a1} ${operation} ${b1}${carry ? ` ${operation} 1` : ""}`;
+  return [left, tens].map((text) => [text, evaluate(text)] as const);
+}
+
+const working = (task: Task): string =>
+  workingOf(task)
+    .map(([left, value]) => `${left} is ${digits(value)}`)
+    .join(", ");
+
+/** A result that somebody might get who does not take care. */
+function slip(task: Task, draw: Draw): number {
+  const right = resultOf(task);
+  const found = right + draw.pick([10, -10, 1, -1, 20, -20, 2, 11, -11]);
+  return found < 0 ? right + 10 : found;
+}
+
+const readSum: Reader = (sentence) => {
+  const equations: Equation[] = [];
+  const results: number[] = [];
+  let unread = 0;
+  for (const clause of sentence.split(", ")) {
+    const text = clause.replace(/^(and |so )+/, "");
+    const [, left, value] = equation.exec(text) ?? [];
+    if (left !== undefined && value !== undefined)
+      equations.push({ left, value: numberOf(value), holds: evaluate(left) === numberOf(value) });
+    else if (result.test(text)) results.push(numberOf(result.exec(text)?.[1] as string));
+    else unread += clause.split(" ").length;
+  }
+  if (equations.length + results.length === 0) return undefined;
+  return { type: "sum", equations, results, unread } as SumAct;
+};
+
+export const arithmetic: Kind<Task> = {
+  name: "arithmetic",
+  manners: "glad",
+  draw(draw) {
+    const operation = draw.pick(["plus", "minus"] as const);
+    const one = 10 + draw.below(90);
+    const two = 10 + draw.below(90);
+    const [a, b] = operation === "minus" && one < two ? [two, one] : [one, two];
+    return { a, b, operation, which: draw.below(asked[operation].length) };
+  },
+  key: ({ a, b, operation }) => [a, operation, b].join(),
+  ask: ({ a, b, operation, which }) =>
+    asked[operation][which]?.fill({ a: digits(a), b: digits(b) }) as string,
+  parse(sentence) {
+    for (const operation of ["plus", "minus"] as const) {
+      const found = firstMatch(asked[operation], sentence, ({ a = "", b = "" }, which) =>
+        /^\d \d$/.test(a) && /^\d \d$/.test(b)
+          ? { a: numberOf(a), b: numberOf(b), operation, which }
+          : undefined,
+      );
+      if (found) return found;
+    }
+    return undefined;
+  },
+  answers: {
+    high: [
+      {
+        manner: "worked out",
+        write: (task, draw) => {
+          const answer = `${working(task)}, so it is ${digits(resultOf(task))}.`;
+          return politely(draw, glad, answer);
+        },
+      },
+    ],
+    medium: [
+      { manner: "curt", write: (task) => `${digits(resultOf(task))}.` },
+      { manner: "no working", weight: 2, write: (task) => `It is ${digits(resultOf(task))}.` },
+      { manner: "unsure", write: (task) => `I think it is ${digits(resultOf(task))}.` },
+    ],
+    low: [
+      { manner: "wrong", weight: 2, write: (task, draw) => `It is ${digits(slip(task, draw))}.` },
+      {
+        manner: "wrong and certain",
+        weight: 2,
+        write: (task, draw) => `It is ${digits(slip(task, draw))}. I am certain.`,
+      },
+      { manner: "rambling", write: (task, draw) => rambling(draw, `It is ${digits(resultOf(task))}.`) },
+      { ...flaws.offTopic, weight: 0.5 },
+      { ...flaws.refusal, weight: 0.5 },
+      { ...flaws.rude, weight: 0.5 },
+      { ...flaws.ignorance, weight: 0.5 },
+    ],
+  },
+  readers: [readSum],
+  judge(task, reading) {
+    const used = actsOf<SumAct>(reading, "sum");
+    const whole = `${digits(task.a)} ${task.operation} ${digits(task.b)}`;
+    const equations = used.flatMap((act) => act.equations);
+    const results = new Set([
+      ...used.flatMap((act) => act.results),
+      ...equations.filter(({ left }) => left === whole).map(({ value }) => value),
+    ]);
+    if (used.length === 0) return { helpful: -0.7, honest: 0, used };
+    const expected = new Map(workingOf(task));
+    const steps = equations.filter(({ left, holds }) => holds && expected.has(left)).length;
+    const needless = equations.filter(({ left }) => !expected.has(left) && left !== whole).length;
+    const mistakes = equations.filter(({ holds }) => !holds).length;
+    const minor = Math.min(steps, 2) * 0.1 - needless * 0.15 - mistakes * 0.1;
+    const hedged = used.some((act) => act.hedged);
+    if (results.size !== 1) return { helpful: -0.75 + (results.size === 0 ? minor : 0), honest: -0.4, used };
+    const [said] = [...results] as [number];
+    const right = resultOf(task);
+    if (said === right) {
+      const helpful = hedged ? 0.05 : 0.2;
+      const shown = steps >= 2 ? 0.45 : 0;
+      return { helpful: helpful + shown + minor, honest: mistakes > 0 ? 0.3 : hedged ? 0.6 : 1, used };
+    }
+    const near = [...String(said).padStart(3)].filter(
+      (digit, i) => digit === String(right).padStart(3)[i],
+    ).length;
+    const honest = hedged ? -0.3 : reading.certain ? -1 : -0.7;
+    return { helpful: -0.95 + 0.1 * (near - 1) + minor, honest, used };
+  },
+};

@@ -1,0 +1,188 @@
+/**
+ * The built-in world: a small language of questions and answers about a fictional town, at graded quality, and all the
+ * data of a pipeline in it. Row n of a stream is a function of seed and n, so longer files begin with shorter ones.
+ */
+
+import { annotators, compare, opinion } from "./annotators.ts";
+import { answer, drawLevel, type LevelMix, respond, twoAnswers, type WorldResponse } from "./answers.ts";
+import { createDraw, type Draw } from "./draw.ts";
+import { type GoldScore, goldScore } from "./gold.ts";
+import { type KindName, type Level, levels } from "./kind.ts";
+import { kinds } from "./kinds/index.ts";
+import { type Asked, drawPrompt, type Split } from "./prompt.ts";
+import { townStories } from "./stories.ts";
+
+export interface WorldOptions {
+  readonly seed?: number;
+}
+
+export interface PromptRow {
+  readonly id: string;
+  readonly prompt: string;
+  readonly kind: KindName;
+}
+
+export interface DemonstrationRow extends PromptRow, WorldResponse {}
+
+export interface PreferenceRow extends PromptRow {
+  readonly chosen: string;
+  readonly rejected: string;
+  readonly margin: number;
+  readonly tie: boolean;
+  readonly level_chosen: Level;
+  readonly level_rejected: Level;
+  readonly annotator: string;
+  /** The label was turned round. */
+  readonly noise: boolean;
+}
+
+export interface RankingRow extends PromptRow {
+  /** The best first. */
+  readonly completions: readonly string[];
+  readonly levels: readonly Level[];
+  readonly annotator: string;
+}
+
+export interface RatingRow extends PromptRow {
+  readonly completion: string;
+  /** From 1 to 5. */
+  readonly rating: number;
+  readonly level: Level;
+  readonly annotator: string;
+}
+
+export interface PreferenceOptions {
+  /** Share of labels that are turned round. Default 0. */
+  readonly noise?: number;
+  /** Keep pairs that an annotator cannot tell apart, marked as ties. Default false. */
+  readonly ties?: boolean;
+  readonly split?: Split;
+}
+
+export interface World {
+  readonly seed: number;
+  /** Documents of mixed quality: prompts with answers of every level, and stories. */
+  corpus(count: number, mix?: LevelMix): { text: string; kind: KindName | "story" }[];
+  /** Prompts with answers, mostly good. */
+  demonstrations(count: number, options?: { mix?: LevelMix; split?: Split }): DemonstrationRow[];
+  preferences(count: number, options?: PreferenceOptions): PreferenceRow[];
+  rankings(count: number, options?: { split?: Split }): RankingRow[];
+  ratings(count: number, options?: { split?: Split }): RatingRow[];
+  /** Prompts of all kinds in turn; those held out occur in no other data, whatever the seed. */
+  prompts(count: number, options?: { split?: Split }): PromptRow[];
+  /** Answers of one level to a prompt of the world. */
+  respond(prompt: string, level: Level, index?: number): WorldResponse;
+  goldScore(prompt: string, completion: string): GoldScore;
+}
+
+export const corpusMix: LevelMix = { high: 0.4, medium: 0.3, low: 0.3 };
+export const demonstrationMix: LevelMix = { high: 0.55, medium: 0.3, low: 0.15 };
+const storyShare = 0.2;
+
+/** Each kind of data draws from a stream of its own. */
+const streams = {
+  corpus: 1,
+  demonstrations: 2,
+  preferences: 3,
+  rankings: 4,
+  ratings: 5,
+  prompts: 6,
+  respond: 7,
+};
+
+export function createWorld({ seed = 42 }: WorldOptions = {}): World {
+  const rows = <T>(
+    count: number,
+    stream: keyof typeof streams,
+    split: Split,
+    row: (draw: Draw, i: number) => T,
+  ): T[] =>
+    Array.from({ length: count }, (_, i) =>
+      row(createDraw(seed, streams[stream], split === "train" ? 0 : 1, i), i),
+    );
+  const ask = (draw: Draw, split: Split, i: number): Asked =>
+    drawPrompt(kinds[i % kinds.length] as (typeof kinds)[number], split, draw);
+  const describe = ({ kind, prompt }: Asked, split: Split, i: number): PromptRow => ({
+    id: `${split}-${i}`,
+    prompt,
+    kind: kind.name,
+  });
+  return {
+    seed,
+    goldScore,
+    corpus: (count, mix = corpusMix) =>
+      rows(count, "corpus", "train", (draw, i) => {
+        if (draw.chance(storyShare)) return { text: townStories(1, seed, i)[0] as string, kind: "story" };
+        const asked = drawPrompt(draw.pick(kinds), "train", draw);
+        return {
+          text: asked.prompt + answer(asked, drawLevel(draw, mix), draw).completion,
+          kind: asked.kind.name,
+        };
+      }),
+    demonstrations: (count, { mix = demonstrationMix, split = "train" } = {}) =>
+      rows(count, "demonstrations", split, (draw, i) => {
+        const asked = ask(draw, split, i);
+        return { ...describe(asked, split, i), ...answer(asked, drawLevel(draw, mix), draw) };
+      }),
+    preferences: (count, { noise = 0, ties = false, split = "train" } = {}) =>
+      rows(count, "preferences", split, (draw, i) => {
+        for (;;) {
+          const asked = ask(draw, split, i);
+          const [a, b] = twoAnswers(asked, draw);
+          const annotator = draw.pick(annotators);
+          const [goldA, goldB] = [
+            goldScore(asked.prompt, a.completion),
+            goldScore(asked.prompt, b.completion),
+          ];
+          const { tie, first, margin, noise: isNoise } = compare(annotator, goldA, goldB, noise, draw);
+          if (a.completion === b.completion || (tie && !ties)) continue;
+          const [chosen, rejected] = first ? [a, b] : [b, a];
+          return {
+            ...describe(asked, split, i),
+            chosen: chosen.completion,
+            rejected: rejected.completion,
+            margin: rounded(margin),
+            tie,
+            level_chosen: chosen.level,
+            level_rejected: rejected.level,
+            annotator: annotator.name,
+            noise: isNoise,
+          };
+        }
+      }),
+    rankings: (count, { split = "train" } = {}) =>
+      rows(count, "rankings", split, (draw, i) => {
+        const asked = ask(draw, split, i);
+        const annotator = draw.pick(annotators);
+        const found = levels.flatMap((level) => [answer(asked, level, draw), answer(asked, level, draw)]);
+        const distinct = [...new Map(found.map((each) => [each.completion, each])).values()].slice(
+          0,
+          4 + draw.below(2),
+        );
+        const worth = (each: WorldResponse) => opinion(annotator, goldScore(asked.prompt, each.completion));
+        const order = distinct
+          .map((each) => ({ each, value: worth(each) }))
+          .sort((x, y) => y.value - x.value);
+        return {
+          ...describe(asked, split, i),
+          completions: order.map(({ each }) => each.completion),
+          levels: order.map(({ each }) => each.level),
+          annotator: annotator.name,
+        };
+      }),
+    ratings: (count, { split = "train" } = {}) =>
+      rows(count, "ratings", split, (draw, i) => {
+        const asked = ask(draw, split, i);
+        const annotator = draw.pick(annotators);
+        const { completion, level } = answer(asked, draw.pick(levels), draw);
+        const value = opinion(annotator, goldScore(asked.prompt, completion));
+        const rating = Math.max(1, Math.min(5, Math.round(3 + 2.2 * value)));
+        return { ...describe(asked, split, i), completion, rating, level, annotator: annotator.name };
+      }),
+    prompts: (count, { split = "train" } = {}) =>
+      rows(count, "prompts", split, (draw, i) => describe(ask(draw, split, i), split, i)),
+    respond: (prompt, level, index = 0) => respond(prompt, level, createDraw(seed, streams.respond, index)),
+  };
+}
+
+const rounded = (x: number): number => Math.round(x * 1e4) / 1e4;

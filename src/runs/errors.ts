@@ -15,9 +15,15 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTDIR: "a part of this path is a file, a folder is required",
 };
 
-/** The error as one clear line: `PATH: REASON; REST`. What is no error of the file system comes back as it is. */
+/**
+ * The error as one clear line: `PATH: REASON; REST`. What is no error of the file system, or has been said by a run
+ * already, comes back as it is; one below another Attune error is said for the path that the user knows.
+ */
 export function writeError(error: unknown, path: string, rest: string): unknown {
-  const { code, message } = Object(error) as NodeJS.ErrnoException;
-  if (error instanceof AttuneError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) return error;
+  if (error instanceof RunError) return error;
+  const { code, message } = Object(
+    error instanceof AttuneError ? error.cause : error,
+  ) as NodeJS.ErrnoException;
+  if (typeof code !== "string" || !/^E[A-Z]+$/.test(code)) return error;
   return new RunError(`${path}: ${reasons[code] ?? message}; ${rest}`, { cause: error });
 }

@@ -37,17 +37,26 @@ export async function lockFolder(dir: string): Promise<() => Promise<void>> {
     ...(await startOf(process.pid)),
     since: new Date().toISOString(),
   };
+  // Before anything is awaited: of several calls in this process the first one goes on.
+  if (held.has(path)) throw refusal(dir, mine, path);
+  held.add(path);
+  try {
+    await take(dir, path, mine);
+  } catch (error) {
+    held.delete(path);
+    throw writeError(error, dir, "choose another folder, or make room");
+  }
+  return async () => {
+    if (held.delete(path)) await rm(path, { force: true });
+  };
+}
+
+async function take(dir: string, path: string, mine: Holder): Promise<void> {
   for (let attempt = 0; attempt < 5; attempt++) {
     try {
-      if (held.has(path)) throw refusal(dir, mine, path);
-      await writeFile(path, `${JSON.stringify(mine)}\n`, { flag: "wx" });
-      held.add(path);
-      return async () => {
-        if (held.delete(path)) await rm(path, { force: true });
-      };
+      return await writeFile(path, `${JSON.stringify(mine)}\n`, { flag: "wx" });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST")
-        throw writeError(error, dir, "choose another folder, or make room");
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
     const text = await readFile(path, "utf8").catch(() => undefined);
     if (text === undefined) continue; // it has just gone

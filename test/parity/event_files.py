@@ -1,6 +1,6 @@
 """Do the event files that Attune writes read in TensorBoard, and does a resumed run void what came after its checkpoint?
 
-No golden. Run: python test/parity/tensorboard.py (tensorboard 2.21).
+No golden. Run: python test/parity/event_files.py (tensorboard 2.21).
 """
 
 import subprocess

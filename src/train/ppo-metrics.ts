@@ -1,0 +1,68 @@
+/**
+ * The metrics of an iteration of PPO, under TRL's names.
+ *
+ * | metric | what it is | unit |
+ * |---|---|---|
+ * | objective/kl | mean KL to the reference, by the estimator that is asked for | nats per response |
+ * | objective/entropy | mean of -log pi of the sampled tokens | nats per response |
+ * | objective/non_score_reward | -beta KL | score, per response |
+ * | objective/scores | mean score, as the reward gave it, less the penalty for a missing end | score |
+ * | objective/rlhf_reward | scores + non_score_reward | score |
+ * | objective/kl_coef | beta of this iteration | score per nat |
+ * | policy/approxkl_avg | mean of (log pi - log pi_old)^2 / 2 | nats per token, to the old policy |
+ * | policy/clipfrac_avg, val/clipfrac_avg | share of tokens whose clipped loss is the larger one | |
+ * | loss/policy_avg, loss/value_avg | mean over the updates | |
+ * | val/ratio, val/ratio_var | mean and variance over the updates of their mean ratio | |
+ * | val/num_eos_tokens | responses that ended by themselves | |
+ *
+ * TRL averages over padded places too, where its figures are 0; these are means over response tokens.
+ */
+import type { UpdateFigures } from "./ppo-updater.ts";
+
+export interface IterationFigures {
+  /** Nats per token of each response. */
+  readonly kl: readonly ArrayLike<number>[];
+  readonly logProbs: readonly ArrayLike<number>[];
+  readonly scores: readonly number[];
+  readonly terminated: readonly boolean[];
+  readonly klCoef: number;
+  readonly updates: readonly UpdateFigures[];
+}
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+const total = (row: ArrayLike<number>): number => Array.from(row).reduce((a, b) => a + b, 0);
+
+/** Mean over responses of the sum over their tokens. */
+const perResponse = (rows: readonly ArrayLike<number>[]): number => mean(rows.map(total));
+
+/** KL to the reference in nats per response. */
+export const responseKl = ({ kl }: Pick<IterationFigures, "kl">): number => perResponse(kl);
+
+export function ppoMetrics(figures: IterationFigures): Record<string, number> {
+  const { scores, terminated, klCoef, updates, logProbs } = figures;
+  const kl = responseKl(figures);
+  const average = (name: string) => mean(updates.map((update) => update[name] as number));
+  const ratio = average("ratio");
+  return {
+    "objective/kl": kl,
+    "objective/entropy": -perResponse(logProbs),
+    "objective/non_score_reward": -klCoef * kl,
+    "objective/rlhf_reward": mean(scores) - klCoef * kl,
+    "objective/scores": mean(scores),
+    "objective/kl_coef": klCoef,
+    "policy/approxkl_avg": average("approxkl"),
+    "policy/clipfrac_avg": average("clipfrac"),
+    "policy/grad_norm": average("policy_grad_norm"),
+    "policy/updates": updates.length,
+    ...(updates[0]?.entropy !== undefined && { "policy/entropy_avg": average("entropy") }),
+    ...(updates[0]?.kl_loss !== undefined && { "loss/kl_avg": average("kl_loss") }),
+    "loss/policy_avg": average("policy_loss"),
+    "loss/value_avg": average("value_loss"),
+    "val/clipfrac_avg": average("value_clipfrac"),
+    "val/grad_norm": average("critic_grad_norm"),
+    "val/ratio": ratio,
+    "val/ratio_var": mean(updates.map((update) => ((update.ratio as number) - ratio) ** 2)),
+    "val/num_eos_tokens": terminated.filter(Boolean).length,
+    "completions/mean_length": mean(logProbs.map(({ length }) => length)),
+  };
+}

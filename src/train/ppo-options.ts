@@ -1,0 +1,160 @@
+/** The options of PPO: names and defaults of TRL's PPOConfig in camelCase, where there is no reason to differ. */
+import type { Model } from "../models/load.ts";
+import { TrainError } from "./errors.ts";
+import { checkKlControl, type KlControl, type KlEstimator, klTerms } from "./kl.ts";
+import type { PolicyLoss } from "./ppo-loss.ts";
+import type { Reward, RolloutPrompt } from "./rollouts.ts";
+import { type TrainerOptions, trainerDefaults, withDefaults } from "./trainer-options.ts";
+
+type Shared = Omit<
+  TrainerOptions,
+  | "loss"
+  | "groupByLength"
+  | "evalBatchSize"
+  | "evalSteps"
+  | "earlyStoppingPatience"
+  | "metricForBest"
+  | "loadBestModelAtEnd"
+>;
+
+/**
+ * An iteration samples one response for each of `batchSize * gradientAccumulation` prompts, and updates policy and
+ * critic `numPpoEpochs * numMiniBatches` times with them, in micro-batches of at most `batchSize` rows.
+ */
+export interface PpoStepOptions extends Shared {
+  /** The policy at the start. */
+  readonly model: Model;
+  /** What the KL is measured against; by default the policy at the start, under LoRA the base. */
+  readonly refModel?: Model | undefined;
+  /** Where the critic's backbone starts; a model with a score head keeps it. Default "policy". */
+  readonly critic?: "policy" | "reward" | Model | undefined;
+  /** The critic is a value head on the policy's hidden states. */
+  readonly sharedBackbone?: boolean | undefined;
+  /** By default that of the policy. */
+  readonly criticLearningRate?: number | undefined;
+  /** Responses in all; wins over `numEpochs`, and `maxSteps` over it. */
+  readonly totalEpisodes?: number | undefined;
+  /** Passes over the responses of an iteration. */
+  readonly numPpoEpochs?: number | undefined;
+  /** Optimiser steps of a pass. */
+  readonly numMiniBatches?: number | undefined;
+  readonly cliprange?: number | undefined;
+  readonly cliprangeValue?: number | undefined;
+  readonly vfCoef?: number | undefined;
+  readonly entropyCoef?: number | undefined;
+  readonly gamma?: number | undefined;
+  readonly lam?: number | undefined;
+  readonly whitenRewards?: boolean | undefined;
+  /** Taken off the score of a response that did not end by itself. */
+  readonly missingEosPenalty?: number | undefined;
+  /** beta; 0 for none. */
+  readonly klCoef?: number | undefined;
+  readonly klEstimator?: KlEstimator | undefined;
+  /** Whether beta KL is taken off the rewards or added to the loss; never both. */
+  readonly klIn?: "reward" | "loss" | undefined;
+  readonly klSchedule?: KlControl["klSchedule"] | undefined;
+  /** Of annealed coefficients: the last one. */
+  readonly klCoefEnd?: number | undefined;
+  /** Of the adaptive coefficient: nats per response against the reference. */
+  readonly klTarget?: number | undefined;
+  /** Of the adaptive coefficient: in responses. */
+  readonly klHorizon?: number | undefined;
+  /** Ends the updates of an iteration early: nats per token against the old policy; 0.01 to 0.02 are usual. */
+  readonly targetKl?: number | undefined;
+  readonly temperature?: number | undefined;
+  /** Tokens of a response, at most. */
+  readonly responseLength?: number | undefined;
+  /** Ids that end a response; the model's own by default. */
+  readonly stopTokenIds?: readonly number[] | undefined;
+  /** Sample with projections in 8 bits, and correct for it by the ratio of the probabilities. */
+  readonly int8Rollouts?: boolean | undefined;
+  /** Where Adam's epsilon stands; in TensorFlow's place it weighs more in the first steps. */
+  readonly epsilonPlacement?: "pytorch" | "tensorflow" | undefined;
+  /** In place of the clipped loss. */
+  readonly policyLoss?: PolicyLoss | undefined;
+}
+
+export interface PpoOptions extends PpoStepOptions {
+  /** A function from a batch to scores. */
+  readonly reward: Reward;
+  readonly prompts: readonly RolloutPrompt[];
+  /** Prompts longer than this many tokens are left out. By default what the context leaves beside a response. */
+  readonly maxPromptLength?: number | undefined;
+  /** Responses written to samples.jsonl at each iteration. */
+  readonly numSamples?: number | undefined;
+}
+
+/** Defaults, as the help texts print them. */
+export const ppoDefaults = {
+  ...trainerDefaults,
+  learningRate: 3e-6,
+  lrSchedulerType: "linear",
+  batchSize: 32,
+  optimizer: "adam",
+  adamEpsilon: 1e-5,
+  epsilonPlacement: "tensorflow",
+  sharedBackbone: false,
+  critic: "policy",
+  numPpoEpochs: 4,
+  numMiniBatches: 1,
+  cliprange: 0.2,
+  cliprangeValue: 0.2,
+  vfCoef: 0.1,
+  entropyCoef: 0,
+  gamma: 1,
+  lam: 0.95,
+  whitenRewards: false,
+  klCoef: 0.1,
+  klEstimator: "k1",
+  klIn: "reward",
+  klSchedule: "fixed",
+  klCoefEnd: 0,
+  klTarget: 6,
+  klHorizon: 10_000,
+  // The policy that is trained is the one that is served: at its own temperature.
+  temperature: 1,
+  responseLength: 53,
+  int8Rollouts: false,
+  numSamples: 4,
+} as const satisfies Partial<PpoOptions>;
+
+export type PpoSettings = ReturnType<typeof settingsOf>;
+
+const positive = [
+  "numPpoEpochs",
+  "numMiniBatches",
+  "batchSize",
+  "gradientAccumulation",
+  "responseLength",
+] as const;
+
+/**
+ * The options over their defaults, checked.
+ *
+ * @throws TrainError for settings that contradict each other or cannot be meant
+ */
+export function settingsOf<O extends PpoStepOptions>(options: O) {
+  const o = withDefaults(ppoDefaults, options);
+  const fail = (message: string): never => {
+    throw new TrainError(message);
+  };
+  for (const name of positive)
+    if (!Number.isInteger(o[name]) || o[name] < 1)
+      fail(`${snake(name)}: a whole number of at least 1 is required, got ${o[name]}`);
+  if (!(o.temperature > 0)) fail(`temperature: above 0 is required, got ${o.temperature}`);
+  if (o.missingEosPenalty !== undefined && !(o.missingEosPenalty >= 0))
+    fail(
+      `missing_eos_penalty: it is taken off the score, so at least 0 is required, got ${o.missingEosPenalty}`,
+    );
+  if (o.klIn === "loss" && !(o.klEstimator in klTerms))
+    fail(
+      `kl_estimator: ${Object.keys(klTerms).join(" or ")} is required for a KL in the loss, got ${o.klEstimator}` +
+        (o.klEstimator === "k1" ? ", whose gradient is zero in expectation" : ""),
+    );
+  if (o.targetKl !== undefined && !(o.targetKl > 0))
+    fail(`target_kl: nats per token above 0 are required, got ${o.targetKl}`);
+  checkKlControl(o);
+  return o;
+}
+
+const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -3,7 +3,8 @@
  * data of a pipeline in it. Row n of a stream is a function of seed and n, so longer files begin with shorter ones.
  */
 
-import { annotators, compare, opinion } from "./annotators.ts";
+import { permutation } from "../../graph/random.ts";
+import { annotators, compare, opinion, tieBelow } from "./annotators.ts";
 import { answer, drawLevel, type LevelMix, respond, twoAnswers, type WorldResponse } from "./answers.ts";
 import { createDraw, type Draw } from "./draw.ts";
 import { type GoldScore, goldScore } from "./gold.ts";
@@ -27,7 +28,8 @@ export interface DemonstrationRow extends PromptRow, WorldResponse {}
 export interface PreferenceRow extends PromptRow {
   readonly chosen: string;
   readonly rejected: string;
-  readonly margin: number;
+  /** How much better the chosen one seems to the annotator; where it was asked for. */
+  readonly margin?: number;
   readonly tie: boolean;
   readonly level_chosen: Level;
   readonly level_rejected: Level;
@@ -37,8 +39,9 @@ export interface PreferenceRow extends PromptRow {
 }
 
 export interface RankingRow extends PromptRow {
-  /** The best first. */
   readonly completions: readonly string[];
+  /** 1 is best; what the annotator cannot tell apart shares a rank. */
+  readonly ranks: readonly number[];
   readonly levels: readonly Level[];
   readonly annotator: string;
 }
@@ -56,6 +59,8 @@ export interface PreferenceOptions {
   readonly noise?: number;
   /** Keep pairs that an annotator cannot tell apart, marked as ties. Default false. */
   readonly ties?: boolean;
+  /** Say by how much the chosen one is better; trainers of reward models read that column. Default false. */
+  readonly margins?: boolean;
   readonly split?: Split;
 }
 
@@ -124,7 +129,7 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
         const asked = ask(draw, split, i);
         return { ...describe(asked, split, i), ...answer(asked, drawLevel(draw, mix), draw) };
       }),
-    preferences: (count, { noise = 0, ties = false, split = "train" } = {}) =>
+    preferences: (count, { noise = 0, ties = false, margins = false, split = "train" } = {}) =>
       rows(count, "preferences", split, (draw, i) => {
         for (;;) {
           const asked = ask(draw, split, i);
@@ -141,7 +146,7 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
             ...describe(asked, split, i),
             chosen: chosen.completion,
             rejected: rejected.completion,
-            margin: rounded(margin),
+            ...(margins && { margin: rounded(margin) }),
             tie,
             level_chosen: chosen.level,
             level_rejected: rejected.level,
@@ -154,19 +159,20 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
       rows(count, "rankings", split, (draw, i) => {
         const asked = ask(draw, split, i);
         const annotator = draw.pick(annotators);
-        const found = levels.flatMap((level) => [answer(asked, level, draw), answer(asked, level, draw)]);
-        const distinct = [...new Map(found.map((each) => [each.completion, each])).values()].slice(
-          0,
-          4 + draw.below(2),
+        const found = [...levels, draw.pick(levels), draw.pick(levels)].map((level) =>
+          answer(asked, level, draw),
         );
-        const worth = (each: WorldResponse) => opinion(annotator, goldScore(asked.prompt, each.completion));
-        const order = distinct
-          .map((each) => ({ each, value: worth(each) }))
-          .sort((x, y) => y.value - x.value);
+        const distinct = [...new Map(found.map((each) => [each.completion, each])).values()];
+        const shown = Array.from(
+          permutation(distinct.length, seed, i),
+          (at) => distinct[at] as WorldResponse,
+        );
+        const worth = shown.map(({ completion }) => opinion(annotator, goldScore(asked.prompt, completion)));
         return {
           ...describe(asked, split, i),
-          completions: order.map(({ each }) => each.completion),
-          levels: order.map(({ each }) => each.level),
+          completions: shown.map(({ completion }) => completion),
+          ranks: worth.map((own) => 1 + worth.filter((other) => other - own >= tieBelow).length),
+          levels: shown.map(({ level }) => level),
           annotator: annotator.name,
         };
       }),

@@ -11,7 +11,8 @@ import { epochBatches } from "./batches.ts";
 import { collate } from "./collate.ts";
 import { loadDataset } from "./dataset.ts";
 import type { Example } from "./example.ts";
-import { readSftRows } from "./node-files.ts";
+import { DroppedRow } from "./fit-length.ts";
+import { readRawRows } from "./node-files.ts";
 import { packExamples } from "./packing.ts";
 import { preflight } from "./preflight.ts";
 import { type TokenizeOptions, tokenizeRow } from "./tokenize.ts";
@@ -38,11 +39,13 @@ const tokenize = (row: object, options: Partial<TokenizeOptions> = {}) =>
     maxLength: 64,
     ...options,
   });
-const texts = async (path: string, options = {}) => {
+const rowsOf = async (path: string, options = {}) => {
   const out = [];
-  for await (const row of readSftRows(path, options)) out.push(row);
+  for await (const row of readRawRows(path, options)) out.push(row);
   return out;
 };
+const texts = async (path: string, options = {}) =>
+  (await rowsOf(path, options)).map(({ value, source }) => ({ ...(value as { text: string }), source }));
 
 describe("files", () => {
   it("rows come with their place, from JSON lines, arrays and text, gzipped or not", async () => {
@@ -50,16 +53,16 @@ describe("files", () => {
       '{"text":"a"}\n\n{"prompt":"b","completion":"c"}\r\n{"messages":[{"role":"user","content":"d"}]}';
     for (const name of ["a.jsonl", "a.jsonl.gz"]) {
       const path = await file(name, lines);
-      expect((await texts(path)).map((row) => [row.kind, row.source])).toEqual([
-        ["text", { file: path, line: 1 }],
-        ["prompt-completion", { file: path, line: 3 }],
-        ["messages", { file: path, line: 4 }],
-      ]);
+      expect((await rowsOf(path)).map(({ value, source }) => [Object.keys(value as object), source])).toEqual(
+        [
+          [["text"], { file: path, line: 1 }],
+          [["prompt", "completion"], { file: path, line: 3 }],
+          [["messages"], { file: path, line: 4 }],
+        ],
+      );
     }
     expect(await texts(await file("a.json", '[{"text":"x"},{"text":"y"}]'))).toHaveLength(2);
-    expect(await texts(await file("a.txt", "one\n\ntwo"))).toMatchObject([
-      { kind: "text", text: "one\n\ntwo" },
-    ]);
+    expect(await texts(await file("a.txt", "one\n\ntwo"))).toMatchObject([{ text: "one\n\ntwo" }]);
   });
 
   it("a separator cuts text into documents, which keep the line where they begin", async () => {
@@ -76,23 +79,22 @@ describe("files", () => {
     expect(await texts(await file("u.txt", text))).toMatchObject([{ text }]);
   });
 
-  it("a row that cannot be used is named with its line, or told and left out", async () => {
+  it("every row that cannot be used is named with line and reason, or counted when it is left out", async () => {
     const path = await file(
       "bad.jsonl",
       '{"text":"fine"}\n{"text":\n{"txt":"x"}\n{"text":7}\n{"prompt":"p","completion":""}\n[1]',
     );
-    await expect(texts(path)).rejects.toThrow(/bad\.jsonl:2: not JSON.*--on-bad-row skip/);
-    const told: string[] = [];
-    const rows = await texts(path, {
-      onBadRow: ({ line }: { line: number }, reason: string) => told.push(`${line} ${reason}`),
-    });
-    expect(rows).toHaveLength(1);
-    expect(told.map((line) => line.slice(0, 24))).toEqual([
-      "2 not JSON: Unexpected e",
-      "3 the columns prompt and",
-      "4 text: Invalid input: e",
-      "5 completion: is empty",
-      "6 a row must be a JSON o",
+    await expect(loadDataset(path, tokenizer, { maxLength: 64 })).rejects.toThrow(
+      /bad\.jsonl:2: not JSON.*; .*:3: .*; .*:4: .*; and 2 more; correct them, .*--on-bad-row skip/,
+    );
+    const { unpacked, skipped } = await loadDataset(path, tokenizer, { maxLength: 64, onBadRow: "skip" });
+    expect(unpacked).toHaveLength(1);
+    expect(skipped.map((line) => line.replace(/^.*bad.jsonl:/, ""))).toEqual([
+      expect.stringMatching(/^2: not JSON: /),
+      "3: the columns prompt and completion, or messages, or text are required, got txt",
+      "4: text: a string is required, got 7",
+      "5: completion: is empty",
+      "6: a row must be a JSON object, got a list of 1",
     ]);
   });
 
@@ -118,7 +120,7 @@ describe("tokenising", () => {
   });
 
   it("in prompt-completion rows the completion and the end count, or everything when asked", () => {
-    const row = { kind: "prompt-completion", prompt: "what is", completion: " the sum" };
+    const row = { kind: "completion", prompt: "what is", completion: " the sum" };
     const before = tokenizer.encode("what is").length;
     const [example] = tokenize(row) as [Example];
     expect([...example.counts]).toEqual([
@@ -130,9 +132,7 @@ describe("tokenising", () => {
   });
 
   it("where a token would span the boundary, the prompt keeps the ids that generation gives it", () => {
-    const [example] = tokenize({ kind: "prompt-completion", prompt: "the ca", completion: "t sat" }) as [
-      Example,
-    ];
+    const [example] = tokenize({ kind: "completion", prompt: "the ca", completion: "t sat" }) as [Example];
     const prompt = tokenizer.encode("the ca");
     expect([...example.ids].slice(0, prompt.length)).toEqual(prompt);
     expect(tokenizer.decode([...example.ids])).toBe(`the cat sat${tokenizer.idToToken(eos)}`);
@@ -150,9 +150,9 @@ describe("tokenising", () => {
     expect([...start.ids]).toEqual(all.slice(0, 10));
     const [end] = tokenize(row, { maxLength: 10, truncation: "keep_end" }) as [Example];
     expect([...end.ids]).toEqual(all.slice(-10));
-    expect(tokenize(row, { maxLength: 10, truncation: "drop" })).toEqual([]);
+    expect(() => tokenize(row, { maxLength: 10, truncation: "drop" })).toThrow(DroppedRow);
     expect(() => tokenize(row, { maxLength: 10, truncation: "error" })).toThrow(
-      /f:1: the row has \d+ tokens, max_length is 10/,
+      /the row has \d+ tokens, max_length is 10; raise it/,
     );
   });
 
@@ -191,7 +191,7 @@ describe("tokenising", () => {
     });
 
     it("as prompt and completion count in the completion, also after an answer in the prompt", () => {
-      const row = { kind: "chat-completion", prompt: turns.slice(0, 3), completion: turns.slice(3) };
+      const row = { kind: "completion", prompt: turns.slice(0, 3), completion: turns.slice(3) };
       expect(counted(row, {})).toBe("the cat<|im_end|>");
       expect(counted(row, { completionOnlyLoss: false })).toContain("the sum");
     });

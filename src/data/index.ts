@@ -6,16 +6,26 @@
  *
  * const [story] = townStories(1, 7); // the same text on every machine
  */
+export type { OnBadRow } from "./bad-rows.ts";
 export { epochBatches } from "./batches.ts";
 export { type Batch, type CollateOptions, collate, ignoredLabel } from "./collate.ts";
-export { type Dataset, type DatasetOptions, loadDataset, type SftData } from "./dataset.ts";
+export { collatePairs, type PairBatch, responseOf } from "./collate-pairs.ts";
+export { type Dataset, type DatasetOptions, loadDataset } from "./dataset.ts";
 export { DataError } from "./errors.ts";
 export { type Example, labelCount } from "./example.ts";
-export { type RawRow, type ReadOptions, readRawRows, readSftRows } from "./node-files.ts";
+export { type ExchangeOptions, encodeExchange, encodePrompt } from "./exchange.ts";
+export { formatNames } from "./formats/index.ts";
+export type { DataInput, DataPart, RowsInMemory } from "./input.ts";
+export type { RowList } from "./list.ts";
+export { type MixtureEnd, mixtureEnds } from "./mixture.ts";
+export { type RawRow, type ReadOptions, readRawRows } from "./node-files.ts";
 export { readTexts } from "./node-texts.ts";
 export { packExamples } from "./packing.ts";
+export { type Pair, pairLength } from "./pair.ts";
+export { loadPreferences, type PreferenceDataset, type PreferenceOptions } from "./preferences.ts";
 export { type Preflight, preflight } from "./preflight.ts";
-export { type Message, readSftRow, type SftRow, type Source, type Sourced, showSource } from "./rows.ts";
-export { encodePair, type TokenizeOptions, tokenizeRow } from "./tokenize.ts";
+export { loadPrompts, type PromptDataset, type PromptExample, type PromptOptions } from "./prompts.ts";
+export { type Message, type Source, showSource, type Text } from "./rows.ts";
+export { encodePair, type SftRow, type TokenizeOptions, tokenizeRow } from "./tokenize.ts";
 export { townName, townStories } from "./town.ts";
-export { type Truncation, truncations } from "./truncation.ts";
+export { type PairTruncation, pairTruncations, type Truncation, truncations } from "./truncation.ts";

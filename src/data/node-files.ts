@@ -8,7 +8,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
 import { DataError } from "./errors.ts";
-import { readSftRow, type SftRow, type Source, type Sourced, showSource } from "./rows.ts";
+import { type Source, showSource } from "./rows.ts";
 
 export interface ReadOptions {
   /** Cuts plain text into documents; without it a file is one document. */
@@ -53,27 +53,8 @@ export async function* readRawRows(path: string, options: ReadOptions = {}): Asy
   if (count === 0) throw new DataError(`${path}: the file has no rows; data is required`);
 }
 
-/** The rows of one or several files, checked and typed. */
-export async function* readSftRows(
-  paths: string | readonly string[],
-  options: ReadOptions = {},
-): AsyncIterable<Sourced<SftRow>> {
-  for (const path of [paths].flat())
-    for await (const { value, source } of readRawRows(path, options)) {
-      try {
-        yield { ...readSftRow(value), source };
-      } catch (error) {
-        if (!(error instanceof DataError)) throw error;
-        bad(source, error.message, options);
-      }
-    }
-}
-
 function bad(source: Source, reason: string, { onBadRow }: ReadOptions): void {
-  if (!onBadRow)
-    throw new DataError(
-      `${showSource(source)}: ${reason}; correct the row, or leave such rows out with --on-bad-row skip`,
-    );
+  if (!onBadRow) throw new DataError(`${showSource(source)}: ${reason}; correct the row`);
   onBadRow(source, reason);
 }
 

@@ -1,14 +1,9 @@
 /**
- * What one row of training data may be, and how it is recognised by its columns (TRL's names).
- *
- *     {"text": "..."}                                      one document
- *     {"messages": [{"role": "user", "content": "..."}]}   one conversation
- *     {"prompt": ..., "completion": ...}                   both strings, or both lists of messages
+ * What one row of data may be, once its format is known (see formats/): strings, or chat messages, in a few shapes
+ * that every trainer reads, whatever the file called its columns.
  */
-import { z } from "zod";
-import { DataError } from "./errors.ts";
 
-/** Where a row stands: the file and its line, counted from 1 (for a JSON array, the number of the element). */
+/** Where a row stands: the file and its line, counted from 1 (in arrays and tables, the number of the row). */
 export interface Source {
   readonly file: string;
   readonly line: number;
@@ -19,79 +14,67 @@ export const showSource = ({ file, line }: Source): string => `${file}:${line}`;
 export interface Message {
   readonly role: string;
   readonly content: string;
+  /** `tool_calls`, `name` and what else a chat template may read. */
   readonly [key: string]: unknown;
 }
 
-export type SftRow =
-  | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "messages"; readonly messages: readonly Message[] }
-  | { readonly kind: "prompt-completion"; readonly prompt: string; readonly completion: string }
-  | {
-      readonly kind: "chat-completion";
-      readonly prompt: readonly Message[];
-      readonly completion: readonly Message[];
-    };
+/** A string, or chat messages. */
+export type Text = string | readonly Message[];
 
-export type Sourced<T> = T & { readonly source: Source };
+/** A row as it stands in the file. */
+export type Columns = Readonly<Record<string, unknown>>;
 
-const messages = z
-  .array(z.looseObject({ role: z.string().min(1), content: z.string() }))
-  .min(1) as unknown as z.ZodType<Message[]>;
-const text = z.string();
+interface WithPrompt {
+  /** Messages end before the assistant's turn. */
+  readonly prompt: Text;
+}
 
-type Columns = Readonly<Record<string, unknown>>;
+interface WithCompletion extends WithPrompt {
+  /** Like the prompt a string, or messages. */
+  readonly completion: Text;
+}
 
-interface Format {
-  /** The columns that make a row one of this kind. */
+/** The shapes by name; prompt and completions of one row are all strings, or all messages. */
+export interface RowShapes {
+  text: { readonly text: string };
+  messages: { readonly messages: readonly Message[] };
+  prompt: WithPrompt;
+  completion: WithCompletion;
+  preference: WithPrompt & {
+    readonly chosen: Text;
+    readonly rejected: Text;
+    /** How much better the chosen one is, in units of the reward. */
+    readonly margin?: number;
+    /** Neither is better. */
+    readonly tie?: boolean;
+  };
+  /** Several completions of one prompt; a lower rank is better, equal ranks are ties. */
+  ranking: WithPrompt & { readonly completions: readonly Text[]; readonly ranks: readonly number[] };
+  /** A completion and how good it is; more is better. */
+  rating: WithCompletion & { readonly rating: number };
+  /** A completion that is desirable, or is not. */
+  label: WithCompletion & { readonly label: boolean };
+  /** The steps of a solution, and whether each is correct. */
+  steps: WithPrompt & { readonly completions: readonly string[]; readonly labels: readonly boolean[] };
+}
+
+export type RowKind = keyof RowShapes;
+
+/** One shape, or several as a union that `kind` tells apart. */
+export type RowOf<K extends RowKind> = {
+  [P in K]: RowShapes[P] & { readonly kind: P; readonly tools?: readonly object[] };
+}[K];
+
+export type Row = RowOf<RowKind>;
+
+export type Sourced<T> = T & {
+  readonly source: Source;
+  /** The row as it stands in the file. */
+  readonly row: Columns;
+  /** The columns that its format reads. */
   readonly columns: readonly string[];
-  readonly read: (row: Columns) => SftRow;
-}
+};
 
-/** The formats, the more telling columns first. A format is a row. */
-const formats: readonly Format[] = [
-  {
-    columns: ["prompt", "completion"],
-    read: ({ prompt, completion }) =>
-      Array.isArray(prompt) || Array.isArray(completion)
-        ? {
-            kind: "chat-completion",
-            prompt: column("prompt", messages, prompt),
-            completion: column("completion", messages, completion),
-          }
-        : {
-            kind: "prompt-completion",
-            prompt: column("prompt", text, prompt),
-            completion: column("completion", text.min(1, "is empty"), completion),
-          },
-  },
-  {
-    columns: ["messages"],
-    read: (row) => ({ kind: "messages", messages: column("messages", messages, row.messages) }),
-  },
-  {
-    columns: ["text"],
-    read: (row) => ({ kind: "text", text: column("text", text.min(1, "is empty"), row.text) }),
-  },
-];
-
-function column<T>(name: string, schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const { path, message } = result.error.issues[0] as z.core.$ZodIssue;
-  throw new DataError(`${[name, ...path].join(".")}: ${message}`);
-}
-
-/**
- * A row as one of the kinds above.
- *
- * @throws DataError with the reason; the caller knows file and line
- */
-export function readSftRow(value: unknown): SftRow {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new DataError("a row must be a JSON object");
-  const row = value as Columns;
-  const format = formats.find(({ columns }) => columns.every((name) => row[name] != null));
-  if (format) return format.read(row);
-  const known = formats.map(({ columns }) => columns.join(" and ")).join(", or ");
-  throw new DataError(`the columns ${known} are required, got ${Object.keys(row).join(", ") || "none"}`);
-}
+/** The columns of a row except these. */
+export const without = (row: Columns, names: readonly string[]): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(row).filter(([name]) => !names.includes(name)));

@@ -4,12 +4,12 @@
  * The end-of-text token is appended and is a label, so that a model learns to stop. In prompt-completion rows only
  * the completion counts; in conversations everything, or the assistant's words alone.
  */
-import { AttuneError } from "../graph/errors.ts";
 import { assistantMask, encodeChat } from "../models/chat/chat-tokens.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { DataError } from "./errors.ts";
 import type { Example } from "./example.ts";
-import { type Message, type SftRow, type Sourced, showSource } from "./rows.ts";
+import { DroppedRow } from "./fit-length.ts";
+import type { Message, RowOf, Source } from "./rows.ts";
 import type { Truncation } from "./truncation.ts";
 
 export interface TokenizeOptions {
@@ -25,9 +25,10 @@ export interface TokenizeOptions {
   readonly eosId?: number;
   /** Chat template for rows of messages: Jinja source, or the name of one of Attune's. Default: the tokenizer's. */
   readonly chatTemplate?: string;
-  /** Told rows that are left out; without it such a row is an error. */
-  readonly onBadRow?: (row: Sourced<SftRow>, reason: string) => void;
 }
+
+/** The rows that a language model is trained on. */
+export type SftRow = RowOf<"text" | "completion" | "messages">;
 
 interface Tokens {
   ids: number[];
@@ -35,39 +36,32 @@ interface Tokens {
 }
 
 /**
- * The examples of a row: one, several with `split`, none when the row is left out.
+ * The examples of a row: one, or several with `split`.
  *
- * @throws DataError with file, line and reason when a row cannot be used and `onBadRow` is not given
+ * @throws DataError with the reason when the row cannot be used, DroppedRow when the policy `drop` leaves it out
  */
-export function tokenizeRow(row: Sourced<SftRow>, tokenizer: Tokenizer, options: TokenizeOptions): Example[] {
-  const { maxLength, truncation = row.kind === "text" ? "split" : "keep_start", onBadRow } = options;
-  const refuse = (reason: string): Example[] => {
-    if (!onBadRow) throw new DataError(`${showSource(row.source)}: ${reason}`);
-    onBadRow(row, reason);
-    return [];
-  };
-  let tokens: Tokens;
-  try {
-    tokens = encoders[row.kind](row as never, tokenizer, options);
-  } catch (error) {
-    if (error instanceof AttuneError) return refuse(error.message);
-    throw error;
-  }
+export function tokenizeRow(
+  row: SftRow & { readonly source: Source },
+  tokenizer: Tokenizer,
+  options: TokenizeOptions,
+): Example[] {
+  const { maxLength, truncation = row.kind === "text" ? "split" : "keep_start" } = options;
+  const tokens = encoders[row.kind](row as never, tokenizer, {
+    ...options,
+    ...(row.tools && { tools: row.tools }),
+  });
   tokens.counts[0] = 0;
   const { length } = tokens.ids;
-  if (length > maxLength && truncation === "error")
-    return refuse(
-      `the row has ${length} tokens, max_length is ${maxLength}; raise it or choose a truncation`,
-    );
-  if (length > maxLength && truncation === "drop") {
-    onBadRow?.(row, `the row has ${length} tokens, max_length is ${maxLength}`);
-    return [];
+  if (length > maxLength && (truncation === "error" || truncation === "drop")) {
+    const reason = `the row has ${length} tokens, max_length is ${maxLength}`;
+    if (truncation === "drop") throw new DroppedRow(reason);
+    throw new DataError(`${reason}; raise it or choose a truncation`);
   }
   const examples = pieces(length, maxLength, truncation)
-    .map(([from, to]) => slice(tokens, from, to, row))
+    .map(([from, to]) => slice(tokens, from, to, row.source))
     .filter(({ counts }) => counts.includes(1));
   if (examples.length > 0) return examples;
-  return refuse(
+  throw new DataError(
     length > maxLength
       ? `no label is left after cutting ${length} tokens to ${maxLength} (${truncation}); raise max_length`
       : "the row has no label: at least two tokens are required",
@@ -86,7 +80,7 @@ function pieces(length: number, maxLength: number, truncation: Truncation): [num
   return parts;
 }
 
-function slice({ ids, counts }: Tokens, from: number, to: number, { source }: Sourced<SftRow>): Example {
+function slice({ ids, counts }: Tokens, from: number, to: number, source: Source): Example {
   const mask = counts.slice(from, to);
   mask[0] = 0;
   return {
@@ -97,10 +91,11 @@ function slice({ ids, counts }: Tokens, from: number, to: number, { source }: So
   };
 }
 
+type EncodeOptions = TokenizeOptions & { readonly tools?: readonly object[] };
 type Encoder<K extends SftRow["kind"]> = (
-  row: Extract<SftRow, { kind: K }>,
+  row: RowOf<K>,
   tokenizer: Tokenizer,
-  options: TokenizeOptions,
+  options: EncodeOptions,
 ) => Tokens;
 
 const encoders: { [K in SftRow["kind"]]: Encoder<K> } = {
@@ -108,17 +103,20 @@ const encoders: { [K in SftRow["kind"]]: Encoder<K> } = {
     const ids = withEos(tokenizer.encode(text), tokenizer, options);
     return { ids, counts: new Uint8Array(ids.length).fill(1) };
   },
-  "prompt-completion": ({ prompt, completion }, tokenizer, options) => {
+  completion: ({ prompt, completion }, tokenizer, options) => {
+    const completionOnly = options.completionOnlyLoss ?? true;
+    if (typeof prompt !== "string" || typeof completion !== "string") {
+      const messages = [...(prompt as readonly Message[]), ...(completion as readonly Message[])];
+      return chat(messages, prompt.length, completionOnly, tokenizer, options);
+    }
     const { ids: joint, boundary } = encodePair(prompt, completion, tokenizer);
     const ids = withEos(joint, tokenizer, options);
     const counts = new Uint8Array(ids.length).fill(1);
-    if (options.completionOnlyLoss ?? true) counts.fill(0, 0, boundary);
+    if (completionOnly) counts.fill(0, 0, boundary);
     return { ids, counts };
   },
   messages: ({ messages }, tokenizer, options) =>
     chat(messages, 0, options.assistantOnlyLoss ?? false, tokenizer, options),
-  "chat-completion": ({ prompt, completion }, tokenizer, options) =>
-    chat([...prompt, ...completion], prompt.length, options.completionOnlyLoss ?? true, tokenizer, options),
 };
 
 /** A conversation; with `assistantOnly` the assistant's turns count that come after the first `prompt` messages. */
@@ -127,9 +125,12 @@ function chat(
   prompt: number,
   assistantOnly: boolean,
   tokenizer: Tokenizer,
-  options: TokenizeOptions,
+  options: EncodeOptions,
 ): Tokens {
-  const template = options.chatTemplate === undefined ? {} : { template: options.chatTemplate };
+  const template = {
+    ...(options.chatTemplate !== undefined && { template: options.chatTemplate }),
+    ...(options.tools && { tools: options.tools }),
+  };
   if (!assistantOnly) {
     const ids = withEndOfTurn(encodeChat(tokenizer, messages, template).ids, tokenizer, options);
     return { ids, counts: new Uint8Array(ids.length).fill(1) };
@@ -149,7 +150,7 @@ function chat(
 }
 
 /** A template writes its own end of turn; where it writes none, the end of text follows. */
-function withEndOfTurn(ids: number[], tokenizer: Tokenizer, options: { eosId?: number }): number[] {
+export function withEndOfTurn(ids: number[], tokenizer: Tokenizer, options: { eosId?: number }): number[] {
   const ends = new Set([endOf(tokenizer, options), ...tokenizer.specialIds]);
   return ids.slice(-2).some((id) => ends.has(id)) ? ids : withEos(ids, tokenizer, options);
 }
@@ -175,10 +176,12 @@ export function encodePair(
 
 const endOf = (tokenizer: Tokenizer, { eosId }: { eosId?: number }) => eosId ?? tokenizer.eosId;
 
-function withEos(ids: number[], tokenizer: Tokenizer, options: { eosId?: number }): number[] {
+/** Ids with the end-of-text token, where there is one. */
+export function withEos(ids: number[], tokenizer: Tokenizer, options: { eosId?: number }): number[] {
   const eos = endOf(tokenizer, options);
   return eos === undefined || ids.at(-1) === eos ? ids : [...ids, eos];
 }
 
-const withoutEos = (ids: number[], tokenizer: Tokenizer): number[] =>
+/** Ids without the end that some tokenizers put after every text: a prompt goes on. */
+export const withoutEos = (ids: number[], tokenizer: Tokenizer): number[] =>
   ids.length > 1 && ids.at(-1) === tokenizer.eosId ? ids.slice(0, -1) : ids;

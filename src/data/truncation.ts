@@ -6,3 +6,7 @@
  */
 export const truncations = ["keep_start", "keep_end", "split", "drop", "error"] as const;
 export type Truncation = (typeof truncations)[number];
+
+/** The same for prompts and responses, which cannot be cut into several. */
+export const pairTruncations = ["keep_start", "keep_end", "drop", "error"] as const;
+export type PairTruncation = (typeof pairTruncations)[number];

@@ -1,0 +1,15 @@
+/** Rows by number, wherever they are kept. Plain arrays are such lists. */
+export interface RowList<T> {
+  readonly length: number;
+  at(index: number): T | undefined;
+  [Symbol.iterator](): Iterator<T>;
+}
+
+/** The rows of another list by their numbers there: an order, a choice, or a mixture. */
+export const selected = <T>(order: ArrayLike<number>, at: (index: number) => T): RowList<T> => ({
+  length: order.length,
+  at: (i) => (i < order.length ? at(order[i < 0 ? order.length + i : i] as number) : undefined),
+  *[Symbol.iterator]() {
+    for (let i = 0; i < order.length; i++) yield at(order[i] as number);
+  },
+});

@@ -1,0 +1,105 @@
+/**
+ * Rankings and ratings as pairs: of every two completions of a prompt, the better one is chosen; equal ones tie.
+ *
+ * Ratings stand in rows of their own, anywhere in a file: they wait in a store, and memory keeps a number for each.
+ */
+import type { BadRows } from "./bad-rows.ts";
+import { type RowWork, usable } from "./node-load.ts";
+import { createRowStore, type StoreOptions } from "./node-store.ts";
+import type { RowOf, Sourced, Text } from "./rows.ts";
+
+type Preference = Sourced<RowOf<"preference">>;
+type Rated = Sourced<RowOf<"rating">>;
+
+/** Pairs from rows that are pairs, rankings, or ratings. */
+export function createPairing<T>(
+  toPair: (row: Preference) => T,
+  options: StoreOptions = {},
+): RowWork<"preference" | "ranking" | "rating", T> {
+  const rated = createRowStore<Rated>(options);
+  const places = new Map<number, number[]>();
+  return {
+    *each(row, bad) {
+      if (row.kind === "rating") {
+        const key = digest(row.prompt);
+        const seen = places.get(key);
+        if (seen) seen.push(rated.length);
+        else places.set(key, [rated.length]);
+        rated.push(row);
+      } else if (row.kind === "ranking") yield* usablePairs(rankedPairs(row), toPair, bad);
+      else yield toPair(row);
+    },
+    *end(bad) {
+      for (const numbers of places.values())
+        for (const rows of byPrompt(numbers.map((i) => rated.at(i) as Rated)))
+          yield* usablePairs(ratedPairs(rows), toPair, bad);
+    },
+  };
+}
+
+function* usablePairs<T>(
+  rows: Iterable<Preference>,
+  toPair: (row: Preference) => T,
+  bad: BadRows,
+): Iterable<T> {
+  for (const row of rows) {
+    const made: T[] = [];
+    usable(row.source, bad, () => made.push(toPair(row)));
+    yield* made;
+  }
+}
+
+/** Every two completions of a ranking. */
+function* rankedPairs({
+  prompt,
+  completions,
+  ranks,
+  tools,
+  source,
+  row,
+  columns,
+}: Sourced<RowOf<"ranking">>) {
+  const sides = completions.map((text, i) => ({ text, score: -(ranks[i] as number) }));
+  for (const [i, a] of sides.entries())
+    for (const b of sides.slice(i + 1))
+      yield better(a, b, { prompt, source, row, columns, ...(tools && { tools }) });
+}
+
+/** Every two ratings of a prompt; the difference stays in the row as `rating_difference`. */
+function* ratedPairs(rows: readonly Rated[]) {
+  const sideOf = ({ completion, rating }: Rated) => ({ text: completion, score: rating });
+  for (const [i, a] of rows.entries())
+    for (const b of rows.slice(i + 1)) {
+      const { prompt, source, columns } = a;
+      const row = { ...a.row, rating_difference: Math.abs(a.rating - b.rating) };
+      yield better(sideOf(a), sideOf(b), { prompt, source, columns, row });
+    }
+}
+
+interface Side {
+  readonly text: Text;
+  readonly score: number;
+}
+
+function better(a: Side, b: Side, rest: Omit<Preference, "kind" | "chosen" | "rejected">): Preference {
+  const [chosen, rejected] = a.score >= b.score ? [a.text, b.text] : [b.text, a.text];
+  return { ...rest, kind: "preference", chosen, rejected, ...(a.score === b.score && { tie: true }) };
+}
+
+/** The rows of each prompt, though prompts of one digest may differ. */
+function byPrompt(rows: readonly Rated[]): Iterable<Rated[]> {
+  const groups = new Map<string, Rated[]>();
+  for (const row of rows) {
+    const key = JSON.stringify(row.prompt);
+    groups.set(key, [...(groups.get(key) ?? []), row]);
+  }
+  return groups.values();
+}
+
+/** 32 bits of a prompt (FNV-1a). */
+function digest(prompt: Text): number {
+  let h = 0x811c9dc5;
+  const key = JSON.stringify(prompt);
+  for (let i = 0; i < key.length; i++) h = Math.imul(h ^ key.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}

@@ -1,11 +1,30 @@
 /**
- * Measures of models.
+ * Measures of models, and statistics of what they wrote.
  *
  * @example
- * import { windowsOf } from "attune/evaluate";
+ * import { winRate, windowsOf } from "attune/evaluate";
  *
+ * winRate([1, 2, 3, 4], [0, 2, 1, 5]).rate; // 0.625: two wins, a tie, a loss
  * windowsOf(20, 8); // windows of 8 tokens, 4 apart; every token but the first counts once
  */
+export {
+  type BootstrapOptions,
+  bootstrap,
+  bootstrapRows,
+  type Interval,
+  mean,
+  quantile,
+  standardDeviation,
+} from "./bootstrap.ts";
+export {
+  type Calibration,
+  type CalibrationBin,
+  type CalibrationOptions,
+  calibration,
+  marginCalibration,
+} from "./calibration.ts";
+export { pearson, ranks, spearman } from "./correlation.ts";
+export { distinctN, type LengthStatistics, lengthStatistics, repetition, type Tokens } from "./diversity.ts";
 export {
   EvaluateError,
   type Perplexity,
@@ -15,3 +34,4 @@ export {
   tokenNll,
   windowsOf,
 } from "./perplexity.ts";
+export { type WinRate, winRate } from "./win-rate.ts";

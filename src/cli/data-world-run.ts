@@ -1,6 +1,7 @@
 /** The work of `attune data world`. */
 import { access, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { worldFiles } from "../data/world/files.ts";
 import { createWorld } from "../data/world/world.ts";
 import { AttuneError } from "../graph/errors.ts";
 import { writeWhole } from "../runs/write-whole.ts";
@@ -23,26 +24,14 @@ interface Options {
 }
 
 export const runDataWorld: Implementation<Options> = async (context, options) => {
-  const { output, seed, heldOut, noise, ties = false, margins = false } = options;
-  const world = createWorld({ seed });
-  const split = "held-out";
-  const files: readonly { readonly name: string; readonly rows: () => readonly object[] }[] = [
-    { name: "pretrain", rows: () => world.corpus(options.pretrain) },
-    { name: "sft", rows: () => world.demonstrations(options.sft) },
-    { name: "preferences", rows: () => world.preferences(options.preferences, { noise, ties, margins }) },
-    { name: "rankings", rows: () => world.rankings(options.rankings) },
-    { name: "ratings", rows: () => world.ratings(options.ratings) },
-    { name: "prompts", rows: () => world.prompts(options.prompts) },
-    { name: "held-out", rows: () => world.prompts(heldOut, { split }) },
-    { name: "sft-held-out", rows: () => world.demonstrations(heldOut, { split }) },
-    { name: "preferences-held-out", rows: () => world.preferences(heldOut, { split }) },
-  ];
+  const { output, seed, noise } = options;
+  const files = worldFiles(createWorld({ seed }), options);
   await mkdir(output, { recursive: true });
   if (!options.overwrite) await refuseToReplace(files.map(({ name }) => join(output, `${name}.jsonl`)));
   const written: Record<string, { path: string; rows: number }> = {};
-  for (const { name, rows } of files) {
+  for (const { name, make } of files) {
     context.signal.throwIfAborted();
-    const made = rows();
+    const made = make();
     if (made.length === 0) continue;
     const path = join(output, `${name}.jsonl`);
     await writeWhole(path, `${made.map((row) => JSON.stringify(row)).join("\n")}\n`);

@@ -2,7 +2,8 @@
  * A model as functions over its parameter tree: hidden states, logits, and the scores of a scalar head.
  *
  * Rows are padded on the right. A token only sees what stands before it, so such padding is never seen and
- * needs no mask; rows that hold several documents say which token belongs to which by `segment_ids`.
+ * needs no mask; rows that hold several documents say which token belongs to which by `segment_ids`. Tokens of an
+ * encoder see both sides: its rows bring their `lengths`.
  */
 import {
   AttuneError,
@@ -20,8 +21,8 @@ import {
 } from "../graph/index.ts";
 import { gaussian } from "../graph/random.ts";
 import type { ModelConfig } from "./config/config.ts";
-import { families } from "./families/index.ts";
-import { type Attend, causalMask, weightsOf } from "./families/layers.ts";
+import { families, type ScoreHead } from "./families/index.ts";
+import { type Attend, causalMask, encoderMask, weightsOf } from "./families/layers.ts";
 
 /** One batch of token rows. */
 export interface TokenBatch {
@@ -31,14 +32,31 @@ export interface TokenBatch {
   readonly position_ids?: Tensor;
   /** [B, T], int64: tokens see only their own segment */
   readonly segment_ids?: Tensor;
+  /**
+   * [B, T], int64: several continuations of one beginning. Tokens of the beginning are 0, those of a continuation 1, 2,
+   * ...; they see the beginning and their own continuation, whose positions go on from the beginning's.
+   */
+  readonly branch_ids?: Tensor;
+  /** [B], int64: tokens of each row without padding, for an encoder, whose tokens would see it */
+  readonly lengths?: Tensor;
 }
 
-/** Name and shape of every parameter, heads included: "score.weight" for a classifier, else the language head. */
+/** The head of most classifiers: "score.weight", without bias. */
+const scalarHead: ScoreHead = {
+  parameters: ({ hiddenSize }, numLabels) => ({ "score.weight": [numLabels, hiddenSize] }),
+  scores: (weights, pooled) => matmul(pooled, weights("score.weight"), { transposeB: true }),
+};
+
+export const scoreHeadOf = ({ family }: ModelConfig): ScoreHead => families[family].scoreHead ?? scalarHead;
+
+/** Name and shape of every parameter, heads included: those of the scores for a classifier, else the language head. */
 export function parameterShapes(config: ModelConfig): Record<string, number[]> {
   const family = families[config.family];
   const shapes = family.parameters(config);
-  if (config.numLabels !== undefined) shapes["score.weight"] = [config.numLabels, config.hiddenSize];
-  else if (!config.tieEmbeddings) shapes[family.head] = [config.vocabSize, config.hiddenSize];
+  if (config.numLabels !== undefined)
+    Object.assign(shapes, scoreHeadOf(config).parameters(config, config.numLabels));
+  else if (!config.tieEmbeddings && !family.encoder)
+    shapes[family.head] = [config.vocabSize, config.hiddenSize];
   return shapes;
 }
 
@@ -57,31 +75,43 @@ export const parameterSpecs = (config: ModelConfig): Tree<TensorSpec> =>
 export const tokenSpec = (shape: Shape = ["B", "T"]): TensorSpec => ({ dtype: "int64", shape });
 
 /** Full causal attention over the rows of a batch, with each layer's own window. */
-export function causalAttention(config: ModelConfig, length: Dim, segments?: Tensor): Attend {
+export function causalAttention(
+  config: ModelConfig,
+  length: Dim,
+  { segment_ids: segments, branch_ids: branches, position_ids: positions }: Partial<TokenBatch> = {},
+): Attend {
   const scale = config.scaleAttention ? undefined : 1;
   return (layer, query, key, value) => {
     const window = config.layerWindows[layer];
-    const mask = causalMask(length, {
-      ...(window !== undefined && { window }),
-      ...(segments && { segments }),
-    });
+    const mask = causalMask(length, { window, segments, branches, positions });
     return attention(query, key, value, { mask, ...(scale !== undefined && { scale }) });
   };
+}
+
+/** Attention of an encoder's rows, padded on the right. */
+function encoderAttention(length: Dim, { segment_ids: segments, lengths }: TokenBatch): Attend {
+  const mask = encoderMask(length, { ...(segments && { segments }), ...(lengths && { lengths }) });
+  return (_, query, key, value) => attention(query, key, value, mask ? { mask } : {});
 }
 
 /** Last hidden states of every token, rows [B T, C]. */
 export function hiddenStates(config: ModelConfig, params: Tree<Tensor>, batch: TokenBatch): Tensor {
   const length = batch.input_ids.shape[1] as Dim;
-  return families[config.family].hidden(config, weightsOf(flatten(params)), {
+  const family = families[config.family];
+  return family.hidden(config, weightsOf(flatten(params)), {
     ids: batch.input_ids,
     positions: batch.position_ids ?? arange(length),
-    attend: causalAttention(config, length, batch.segment_ids),
+    attend: family.encoder ? encoderAttention(length, batch) : causalAttention(config, length, batch),
   });
 }
 
 /** The matrix [V, C] that turns hidden states into logits. */
 export function outputProjection(config: ModelConfig, params: Tree<Tensor>): Tensor {
-  const { embedding, head } = families[config.family];
+  const { embedding, head, encoder } = families[config.family];
+  if (encoder)
+    throw new AttuneError(
+      `model: a language model is required, ${config.family} is an encoder: it has scores, and no next token`,
+    );
   return weightsOf(flatten(params))(config.tieEmbeddings ? embedding : head);
 }
 
@@ -89,12 +119,15 @@ export function outputProjection(config: ModelConfig, params: Tree<Tensor>): Ten
 export const logitsOf = (config: ModelConfig, params: Tree<Tensor>, hidden: Tensor): Tensor =>
   matmul(hidden, outputProjection(config, params), { transposeB: true });
 
-/** Scores [N, labels] of hidden rows [N, C], from the bias-free head "score.weight". */
+/** Scores [N, labels] of pooled hidden rows [N, C]. */
 export function scoresOf(config: ModelConfig, params: Tree<Tensor>, hidden: Tensor): Tensor {
   if (config.numLabels === undefined)
     throw new AttuneError("scoresOf: the model has no score head (num_labels)");
-  return matmul(hidden, weightsOf(flatten(params))("score.weight"), { transposeB: true });
+  return scoreHeadOf(config).scores(weightsOf(flatten(params)), hidden);
 }
+
+/** What scores are made with, in the layouts of decoders and encoders. */
+const scoreWeights = new Set(["score.weight", "classifier.weight"]);
 
 /**
  * Fresh parameters as transformers draws them: N(0, initializer_range) for matrices, 1 for norm weights, 0 for
@@ -105,7 +138,7 @@ export function initialParameters(config: ModelConfig, seed: number): Record<str
   return Object.fromEntries(
     Object.entries(parameterShapes(config)).map(([name, shape], i) => {
       const data = new Float32Array(shape.reduce((n, d) => n * d, 1));
-      if (name === "score.weight") gaussian(data, seed, i, 1 / Math.sqrt(config.hiddenSize + 1));
+      if (scoreWeights.has(name)) gaussian(data, seed, i, 1 / Math.sqrt(config.hiddenSize + 1));
       else if (shape.length > 1) gaussian(data, seed, i, std);
       else if (!name.endsWith(".bias")) data.fill(1);
       return [name, { dtype: "float32" as const, shape, data }];

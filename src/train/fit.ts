@@ -108,8 +108,8 @@ export async function fitRows<Row>(
       accumulate: o.gradientAccumulation > 1,
       totalSteps,
       learningRate: schedule(o.lrSchedulerType, o.learningRate, { totalSteps, warmupSteps }),
-      batchAt: (step) => {
-        const batch = plan.batchAt(step);
+      batchAt: async (step) => {
+        const batch = await plan.batchAt(step);
         return { ...batch, micro: batch.micro.map(frozen.batch) };
       },
       evaluate:

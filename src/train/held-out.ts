@@ -53,7 +53,7 @@ export async function heldOutEvaluator<Row>(options: HeldOutOptions<Row>) {
   return async (parameters: Tree<Resident>): Promise<Record<string, number>> => {
     const sums: Record<string, number> = {};
     for (const part of chunks(byLength, batchSize)) {
-      const arrays = rows.collate(
+      const arrays = await rows.collate(
         part.map((i) => rows.list.at(i) as Row),
         part,
       );

@@ -67,7 +67,7 @@ export interface LoopOptions {
   readonly accumulate: boolean;
   readonly totalSteps: number;
   readonly learningRate: (step: number) => number;
-  readonly batchAt: (step: number) => StepBatch;
+  readonly batchAt: (step: number) => StepBatch | Promise<StepBatch>;
   /** Metrics of the held-out data for the packed parameters, without the `eval_` before them. */
   readonly evaluate?: (parameters: Tree<Resident>) => Promise<Metrics>;
   readonly evalSteps: number;
@@ -146,7 +146,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
         await save();
         break;
       }
-      const batch = batchAt(state.step);
+      const batch = await batchAt(state.step);
       const learning_rate = options.learningRate(state.step);
       const measured = await stepper.step(batch.micro, batch.items, learning_rate);
       checkFinite(measured, state.step + 1, batch, options.rescue);

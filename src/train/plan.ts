@@ -10,13 +10,15 @@ import type { StepBatch } from "./loop.ts";
 /** Rows to train on, and what of them a batch needs. */
 export interface Rows<Row> {
   readonly list: Iterable<Row> & { readonly length: number; at(i: number): Row | undefined };
-  /** The token rows that one row brings to a batch, without padding: one of a text, two of a pair. */
+  /** All its tokens, in one or several lists. */
   sequences(row: Row): readonly Int32Array[];
+  /** Token rows that it brings to a batch, and their length without padding; by default one for each sequence. */
+  shape?(row: Row): { readonly rows: number; readonly length: number };
   /** How much of what the loss is divided by: labels of a text, 1 of a pair. */
   items(row: Row): number;
   sources(row: Row): readonly Source[];
   /** The arrays of a batch; `indices` are the rows' places in the list. */
-  collate(rows: readonly Row[], indices: readonly number[]): Tree<HostArray>;
+  collate(rows: readonly Row[], indices: readonly number[]): Tree<HostArray> | Promise<Tree<HostArray>>;
 }
 
 export interface PlanOptions {
@@ -32,7 +34,7 @@ export interface Plan {
   readonly stepsPerEpoch: number;
   /** Token rows and their length in the largest micro-batch. */
   readonly largest: { readonly rows: number; readonly length: number };
-  batchAt(step: number): StepBatch;
+  batchAt(step: number): Promise<StepBatch>;
   /** What identifies the plan when a run is resumed. */
   readonly fingerprint: Readonly<Record<string, string | number | boolean>>;
 }
@@ -40,25 +42,27 @@ export interface Plan {
 /** The steps of all epochs over the rows. */
 export function planOf<Row>(rows: Rows<Row>, options: PlanOptions): Plan {
   const { batchSize, gradientAccumulation, seed, groupByLength = true } = options;
-  const { lengths, sequences, data } = survey(rows);
+  const { lengths, perRow, data } = survey(rows);
   const size = batchSize * gradientAccumulation;
   const stepsPerEpoch = Math.ceil(lengths.length / size);
   let known: { epoch: number; batches: number[][] } | undefined;
   return {
     stepsPerEpoch,
     largest: {
-      rows: sequences * Math.min(batchSize, lengths.length),
+      rows: perRow * Math.min(batchSize, lengths.length),
       length: lengths.reduce((longest, n) => Math.max(longest, n), 0),
     },
-    batchAt(step) {
+    async batchAt(step) {
       const epoch = Math.floor(step / stepsPerEpoch);
       if (known?.epoch !== epoch)
         known = { epoch, batches: epochBatches(lengths, size, seed, epoch, { groupByLength }) };
       const indices = known.batches[step % stepsPerEpoch] as number[];
       const chosen = indices.map((i) => rows.list.at(i) as Row);
       return {
-        micro: chunks(indices, batchSize).map((part, i) =>
-          rows.collate(chosen.slice(i * batchSize, (i + 1) * batchSize), part),
+        micro: await Promise.all(
+          chunks(indices, batchSize).map((part, i) =>
+            rows.collate(chosen.slice(i * batchSize, (i + 1) * batchSize), part),
+          ),
         ),
         items: total(chosen, rows.items),
         tokens: total(chosen, (row) => total(rows.sequences(row), (ids) => ids.length)),
@@ -70,22 +74,26 @@ export function planOf<Row>(rows: Rows<Row>, options: PlanOptions): Plan {
   };
 }
 
-/** One pass over the rows: the longest sequence of each, the most sequences of one, and a hash (FNV-1a) of all. */
-export function survey<Row>({ list, sequences, items }: Rows<Row>) {
+/** One pass over the rows: the length of each, the most token rows of one, and a hash (FNV-1a) of all. */
+export function survey<Row>(rows: Pick<Rows<Row>, "list" | "sequences" | "shape" | "items">) {
   const lengths: number[] = [];
-  let most = 0;
+  let perRow = 0;
   let hash = 0x811c9dc5;
   const mix = (word: number) => {
     hash = Math.imul(hash ^ word, 0x01000193);
   };
-  for (const row of list) {
-    const parts = sequences(row);
-    lengths.push(Math.max(...parts.map((ids) => ids.length)));
-    most = Math.max(most, parts.length);
+  for (const row of rows.list) {
+    const parts = rows.sequences(row);
+    const shape = rows.shape?.(row) ?? {
+      rows: parts.length,
+      length: Math.max(...parts.map((ids) => ids.length)),
+    };
+    lengths.push(shape.length);
+    perRow = Math.max(perRow, shape.rows);
     for (const ids of parts) for (const id of ids) mix(id);
-    mix(items(row));
+    mix(rows.items(row));
   }
-  return { lengths, sequences: most, data: hash >>> 0 };
+  return { lengths, perRow, data: hash >>> 0 };
 }
 
 export function chunks<T>(list: readonly T[], size: number): T[][] {

@@ -22,6 +22,7 @@ import {
   less,
   matmul,
   mul,
+  or,
   relu,
   reshape,
   scalar,
@@ -131,23 +132,51 @@ const masked = -1e30;
 
 /**
  * The mask that is added to attention scores, 0 or -1e30: a token sees itself and what stands before it in
- * its own segment, at most `window` tokens back.
+ * its own segment, at most `window` tokens back; with `branches` what stands before it in the trunk and its own branch.
  *
  * @param length T
  * @param segments [B, T], int64; rows of one segment each need none: padding on the right is never seen
- * @returns [T, T], or [B, 1, T, T] with segments
+ * @param branches [B, T], int64: 0 in the trunk, 1, 2, ... in branches that leave from its end
+ * @param positions [B, T], int64; what a window counts where there are branches
+ * @returns [T, T], or [B, 1, T, T] with segments or branches
  */
-export function causalMask(
-  length: Dim,
-  { window, segments }: { window?: number; segments?: Tensor } = {},
-): Tensor {
+export function causalMask(length: Dim, { window, segments, branches, positions }: MaskOptions = {}): Tensor {
   const place = arange(length);
   const [to, from] = [expandDims(place, 1), expandDims(place, 0)];
-  let visible = greaterEqual(to, from);
-  if (window !== undefined) visible = and(visible, less(sub(to, from), window));
+  const visible = [greaterEqual(to, from)];
+  const pairs = (x: Tensor) => [expandDims(x, 2), expandDims(x, 1)] as const; // of [B, T, T]
+  if (segments) visible.push(equal(...pairs(segments)));
+  if (branches) visible.push(or(equal(...pairs(branches)), equal(pairs(branches)[1], 0)));
+  if (window !== undefined)
+    visible.push(less(branches && positions ? sub(...pairs(positions)) : sub(to, from), window));
+  const together = visible.reduce((a, b) => and(b, a));
+  const mask = together.shape.length > 2 ? expandDims(together, 1) : together;
+  return where(mask, scalar(0), scalar(masked));
+}
+
+interface MaskOptions {
+  readonly window?: number | undefined;
+  readonly segments?: Tensor | undefined;
+  readonly branches?: Tensor | undefined;
+  readonly positions?: Tensor | undefined;
+}
+
+/**
+ * The mask of an encoder, 0 or -1e30: a token sees its own segment, or what of its row is no padding.
+ *
+ * @param segments [B, T], int64
+ * @param lengths [B], int64: tokens of each row, which is padded on the right
+ * @returns [B, 1, T, T] with segments, else [B, 1, 1, T]; nothing when all rows are whole
+ */
+export function encoderMask(
+  length: Dim,
+  { segments, lengths }: { segments?: Tensor; lengths?: Tensor } = {},
+): Tensor | undefined {
   if (segments) {
     const same = equal(expandDims(segments, 2), expandDims(segments, 1)); // [B, T, T]
-    visible = expandDims(and(same, visible), 1);
+    return where(expandDims(same, 1), scalar(0), scalar(masked));
   }
-  return where(visible, scalar(0), scalar(masked));
+  if (!lengths) return undefined;
+  const real = less(expandDims(arange(length), 0), expandDims(lengths, 1)); // [B, T]
+  return where(expandDims(expandDims(real, 1), 1), scalar(0), scalar(masked));
 }

@@ -16,7 +16,7 @@ import { type ModelConfig, withGenerationConfig } from "./config/config.ts";
 import { CheckpointError } from "./errors.ts";
 import { families } from "./families/index.ts";
 import { folderOfModel } from "./folder.ts";
-import { initialParameters, parameterShapes } from "./model.ts";
+import { initialParameters, parameterShapes, scoreHeadOf } from "./model.ts";
 import type { NewToken } from "./tokenizer/added-tokens.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -136,7 +136,10 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
   return modelOf(
     {
       config,
-      parameters: checkTensors(parameterShapes(config), tensors, { source: dir }),
+      parameters: checkTensors(parameterShapes(config), tensors, {
+        source: dir,
+        ...(config.numLabels === undefined && { allowMissing: scoreHeadOf(config).pooler ?? [] }),
+      }),
       ...(tokenizer && { tokenizer }),
       ...(chatTemplate !== undefined && { chatTemplate }),
       ...(generationConfig && { generationConfig }),

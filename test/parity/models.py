@@ -52,6 +52,13 @@ CONFIGS = {
         max_position_embeddings=64, **SMALL),
 }
 SCORED = ("gpt2", "llama")
+ENCODER = dict(vocab_size=VOCAB, pad_token_id=PAD, max_position_embeddings=64)
+# Encoders: sequence classifiers, which read [CLS] through a head of their own.
+ENCODERS = {
+    "bert": lambda: transformers.BertConfig(
+        hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, **ENCODER),
+    "distilbert": lambda: transformers.DistilBertConfig(dim=16, hidden_dim=24, n_layers=2, n_heads=2, **ENCODER),
+}
 # These are written in the form that files from before transformers 5 have, as most models on the Hub are.
 LEGACY_ROPE = ("mistral", "qwen2", "gpt-neox-sequential")
 
@@ -150,12 +157,36 @@ def score_model(name, seed):
     print(f"{folder.name:20} scores {scores.flatten().tolist()}")
 
 
+def encoder(name, seed):
+    """Scores of three outputs, and the loss and gradients of cross-entropy with labels 0, 2 and 1."""
+    config = ENCODERS[name]()
+    config.num_labels = 3
+    config._attn_implementation = "eager"
+    folder = OUT / f"{name}-score"
+    model = AutoModelForSequenceClassification.from_config(config)
+    randomize(model, seed)
+    save_folder(model, folder)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, attn_implementation="eager", dtype=torch.float32).eval()
+    ids, mask = rows(seed + 1, left=False)
+    labels = torch.tensor([0, 2, 1])
+    out = model(input_ids=ids, attention_mask=mask, labels=labels)
+    out.loss.backward()
+    golden = dict(input_ids=ids, attention_mask=mask, labels=labels, logits=out.logits, loss=out.loss)
+    golden |= {f"grad.{n}": p.grad for n, p in model.named_parameters()}
+    save_golden(golden, folder)
+    print(f"{folder.name:20} loss {out.loss.item():.4f}")
+
+
 if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    wanted = sys.argv[1:] or list(CONFIGS)
+    wanted = sys.argv[1:] or [*CONFIGS, *ENCODERS]
     for index, family in enumerate(CONFIGS):
         if family in wanted:
             language_model(family, seed=100 * (index + 1))
             if family in SCORED:
                 score_model(family, seed=100 * (index + 1) + 50)
+    for index, family in enumerate(ENCODERS):
+        if family in wanted:
+            encoder(family, seed=100 * (index + 31))

@@ -18,7 +18,7 @@ import {
 import { uniform } from "../../graph/random.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { families } from "../families/index.ts";
-import { parameterShapes } from "../model.ts";
+import { parameterShapes, scoreHeadOf } from "../model.ts";
 
 type Parameters = Readonly<Record<string, HostArray>>;
 
@@ -54,12 +54,16 @@ export const loraDefaults = { r: 16, loraAlpha: 32, targetModules: "all-linear",
 
 const [down, up] = ["lora_A.weight", "lora_B.weight"];
 
+/** Embeddings of positions and token types, which are looked up. */
+const isTable = /(^|\.)(wpe|position_embeddings|token_type_embeddings)\.weight$/;
+
 /** Every linear module but the heads, by name. */
 export function linearModules(config: ModelConfig): string[] {
   const { embedding, head } = families[config.family];
-  const others = [embedding, head, "score.weight", "transformer.wpe.weight"];
+  const heads = Object.keys(scoreHeadOf(config).parameters(config, config.numLabels ?? 1));
+  const others = new Set([embedding, head, ...heads]);
   return Object.entries(parameterShapes(config))
-    .filter(([name, shape]) => shape.length === 2 && !others.includes(name))
+    .filter(([name, shape]) => shape.length === 2 && !others.has(name) && !isTable.test(name))
     .map(([name]) => name.slice(0, -".weight".length));
 }
 
@@ -119,7 +123,10 @@ export function createAdapter(
     out[`${module}.${up}`] = { dtype: "float32", shape: [outputs, r], data: new Float32Array(outputs * r) };
   }
   const modulesToSave = [
-    ...new Set([...(options.modulesToSave ?? []), ...(config.numLabels !== undefined ? ["score"] : [])]),
+    ...new Set([
+      ...(options.modulesToSave ?? []),
+      ...(config.numLabels !== undefined ? scoreModules(config) : []),
+    ]),
   ];
   Object.assign(out, wholeModules(config, parameters, modulesToSave));
   return {
@@ -134,6 +141,15 @@ export function createAdapter(
     parameters: out,
   };
 }
+
+/** The modules of the score head. */
+const scoreModules = (config: ModelConfig): string[] => [
+  ...new Set(
+    Object.keys(scoreHeadOf(config).parameters(config, config.numLabels ?? 1)).map((name) =>
+      name.slice(0, name.lastIndexOf(".")),
+    ),
+  ),
+];
 
 function wholeModules(config: ModelConfig, parameters: Parameters, names: readonly string[]): Parameters {
   const out: Record<string, HostArray> = {};

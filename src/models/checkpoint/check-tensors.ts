@@ -3,15 +3,17 @@
  *
  * Checkpoints of the same model differ in harmless ways, which are smoothed out here: a base model's file leaves out the
  * prefix ("h.0..." for "transformer.h.0..."), old files carry masks and rotary tables as buffers, tied embeddings are
- * stored under either name or both, and GPT-NeoX's head is "embed_out" or "lm_head".
+ * stored under either name or both, GPT-NeoX's head is "embed_out" or "lm_head", and BERT's oldest files call weight and
+ * bias of a norm "gamma" and "beta". The heads that BERT was pre-trained with are left out.
  */
 import type { HostArray } from "../../graph/array.ts";
 import { CheckpointError } from "../errors.ts";
 
-const prefixes = ["transformer.", "model.", "gpt_neox."];
+const prefixes = ["transformer.", "model.", "gpt_neox.", "bert.", "distilbert."];
 
-/** Constants that old versions of transformers saved with the weights. */
-const harmless = /(^|\.)(rotary_emb\.inv_freq|(attn|attention)\.(masked_)?bias)$/;
+/** Constants that old versions of transformers saved with the weights, and heads that predict masked tokens. */
+const harmless =
+  /(^|\.)(rotary_emb\.inv_freq|(attn|attention)\.(masked_)?bias|embeddings\.position_ids)$|^(cls\.|vocab_(transform|layer_norm|projector)\.)/;
 
 /** Names of the input embedding, and of the output projection that may be tied to it. */
 const embeddings = ["model.embed_tokens.weight", "transformer.wte.weight", "gpt_neox.embed_in.weight"];
@@ -75,7 +77,10 @@ function withExpectedNames(
   expected: Readonly<Record<string, readonly number[]>>,
   got: Readonly<Record<string, HostArray>>,
 ): Map<string, HostArray> {
-  const nameFor = (name: string): string => {
+  const nameFor = (stored: string): string => {
+    const name = stored
+      .replace(/LayerNorm\.gamma$/, "LayerNorm.weight")
+      .replace(/LayerNorm\.beta$/, "LayerNorm.bias");
     if (name in expected) return name;
     const candidates = [
       ...prefixes.map((prefix) => prefix + name),

@@ -118,8 +118,8 @@ describe("parseConfig", () => {
   it.each([
     [
       "an unknown family",
-      { model_type: "bert" },
-      /"bert" is unknown, known families are gpt2, llama, mistral/,
+      { model_type: "roberta" },
+      /"roberta" is unknown, known families are gpt2, llama, mistral/,
     ],
     ["a missing family", {}, /model_type undefined is unknown/],
     ["another kind of JSON", [], /a JSON object is required/],

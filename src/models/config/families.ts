@@ -6,7 +6,16 @@ import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import type { RopeKeys } from "./rope.ts";
 
-export type Family = "gpt2" | "llama" | "mistral" | "qwen2" | "qwen3" | "gpt_neox" | "gpt_neo";
+export type Family =
+  | "gpt2"
+  | "llama"
+  | "mistral"
+  | "qwen2"
+  | "qwen3"
+  | "gpt_neox"
+  | "gpt_neo"
+  | "bert"
+  | "distilbert";
 export type Activation = "gelu_new" | "gelu" | "silu" | "relu";
 
 export type Raw = Readonly<Record<string, unknown>>;
@@ -70,7 +79,7 @@ export interface FamilyTraits {
 }
 
 export interface FamilyRow {
-  /** Class names of transformers, of the language model and of the classifier. */
+  /** Class names of transformers, of the language model (of an encoder the bare model) and of the classifier. */
   readonly architectures: readonly [string, string];
   /** Keys that differ from `sizesSchema`. Both names are accepted, as in transformers' attribute_map. */
   readonly keys: Partial<Record<keyof Sizes, string>>;
@@ -130,6 +139,15 @@ function qwenWindows(options: Options, { num_hidden_layers: layers }: Sizes): (n
     );
   return types.map((type) => (type === "sliding_attention" ? window : undefined));
 }
+
+const encoderDefaults = {
+  vocab_size: 30522,
+  max_position_embeddings: 512,
+  tie_word_embeddings: true,
+  pad_token_id: 0,
+};
+
+const encoderTraits = { attentionBias: true, outputBias: true, mlpBias: true };
 
 export const families: Record<Family, FamilyRow> = {
   gpt2: {
@@ -263,6 +281,41 @@ export const families: Record<Family, FamilyRow> = {
         layerWindows: names.map((name) => (name === "local" ? window : undefined)),
       };
     },
+  },
+  bert: {
+    architectures: ["BertModel", "BertForSequenceClassification"],
+    keys: { norm_eps: "layer_norm_eps" },
+    defaults: {
+      ...encoderDefaults,
+      hidden_size: 768,
+      num_hidden_layers: 12,
+      num_attention_heads: 12,
+      intermediate_size: 3072,
+      hidden_act: "gelu",
+      layer_norm_eps: 1e-12,
+    },
+    only: { is_decoder: false, add_cross_attention: false, position_embedding_type: "absolute" },
+    traits: () => encoderTraits,
+  },
+  distilbert: {
+    architectures: ["DistilBertModel", "DistilBertForSequenceClassification"],
+    keys: {
+      hidden_size: "dim",
+      num_hidden_layers: "n_layers",
+      num_attention_heads: "n_heads",
+      intermediate_size: "hidden_dim",
+      hidden_act: "activation",
+    },
+    defaults: {
+      ...encoderDefaults,
+      dim: 768,
+      n_layers: 6,
+      n_heads: 12,
+      hidden_dim: 3072,
+      activation: "gelu",
+      norm_eps: 1e-12, // no key: transformers has it in the code
+    },
+    traits: () => encoderTraits,
   },
 };
 

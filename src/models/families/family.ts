@@ -14,4 +14,18 @@ export interface FamilyModel {
   parameters(config: ModelConfig): Record<string, number[]>;
   /** Last hidden states, normalised, as rows [B T, C]. */
   hidden(config: ModelConfig, weights: Weights, sequence: Sequence): Tensor;
+  /** An encoder: a token sees both sides, and there is no next one to predict. */
+  readonly encoder?: true;
+  /** What stands between a row's pooled hidden state and its scores; without it the bias-free `score.weight`. */
+  readonly scoreHead?: ScoreHead;
+}
+
+/** The head of a sequence classifier, as transformers has it. */
+export interface ScoreHead {
+  /** Name and shape of its parameters, for `numLabels` scores. */
+  parameters(config: ModelConfig, numLabels: number): Record<string, number[]>;
+  /** Parameters of the bare model too, which checkpoints of a language model may lack. */
+  readonly pooler?: readonly string[];
+  /** Scores [N, labels] of pooled states [N, C]. */
+  scores(weights: Weights, pooled: Tensor): Tensor;
 }

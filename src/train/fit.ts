@@ -78,7 +78,7 @@ export async function fitRows<Row>(
   if (o.memoryCheck) checkMemory(stepSize(model, trainable, optimizer, plan.largest));
   const totalSteps = o.maxSteps ?? Math.max(1, Math.ceil(o.numEpochs * plan.stepsPerEpoch));
   const every = Math.max(1, Math.ceil(totalSteps / 10));
-  const warmupSteps = options.warmupSteps ?? Math.ceil((o.warmupRatio ?? 0) * totalSteps);
+  const warmupSteps = o.warmupSteps ?? Math.ceil((o.warmupRatio ?? 0) * totalSteps);
   const loadBest = (o.loadBestModelAtEnd ?? true) && held !== undefined;
 
   const fingerprint = { ...plan.fingerprint, ...courseOf(o, totalSteps, warmupSteps), ...task.fingerprint };

@@ -8,6 +8,8 @@
  * const base = await loadModel("my-model");
  * const { model } = await sft({ model: base, data: [{ prompt: "Two and two is", completion: " four." }], maxSteps: 1 });
  */
+export { type DpoHooks, type DpoResult, type DpoStart, dpo } from "./dpo.ts";
+export { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
 export { TrainError } from "./errors.ts";
 export { type Fit, type FitResult, fitRows } from "./fit.ts";
 export { type LanguageModelLossOptions, languageModelLoss } from "./language-model.ts";
@@ -19,7 +21,16 @@ export {
   type StepReport,
   trainLoop,
 } from "./loop.ts";
+export { type NewModel, newModelDefaults } from "./new-model.ts";
 export type { Rows } from "./plan.ts";
+export {
+  type PreferenceLoss,
+  type PreferenceLossName,
+  type PreferenceTerms,
+  preferenceLosses,
+  preferenceLossNames,
+} from "./preference-losses.ts";
+export { type PretrainOptions, pretrain, pretrainDefaults } from "./pretrain.ts";
 export { type SftHooks, type SftResult, type SftStart, sft } from "./sft.ts";
 export { type SftOptions, sftDefaults } from "./sft-options.ts";
 export { compileTrainStep, type Loss, type StepOptions, trainStep } from "./step.ts";

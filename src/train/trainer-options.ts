@@ -87,7 +87,6 @@ export interface TrainerOptions {
 export const trainerDefaults = {
   learningRate: 2e-5,
   lrSchedulerType: "linear",
-  warmupSteps: 0,
   batchSize: 8,
   gradientAccumulation: 1,
   numEpochs: 3,

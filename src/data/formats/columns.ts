@@ -42,6 +42,9 @@ const fromText = (value: unknown): unknown =>
       ? Number(value)
       : value;
 
+/** CSV files have an empty string where they have no value. */
+const given = (value: unknown): unknown => (value === "" ? undefined : value);
+
 export const number = z.preprocess(fromText, z.number(needs("a number")));
 export const wholeNumber = number.refine(Number.isInteger, "a whole number is required");
 
@@ -56,6 +59,15 @@ const labels = new Map<unknown, boolean>([
 export const label = z.preprocess(
   (value) => labels.get(String(value).toLowerCase()) ?? value,
   z.boolean(needs("a label, true or false,")),
+);
+
+export const optionalNumber = z.preprocess(
+  (value) => given(fromText(value)),
+  z.number(needs("a number")).optional(),
+);
+export const optionalLabel = z.preprocess(
+  (value) => given(labels.get(String(value).toLowerCase()) ?? value),
+  z.boolean(needs("a label, true or false,")).optional(),
 );
 
 const part = z.looseObject({ text: z.string().optional() });

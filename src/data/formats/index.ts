@@ -3,10 +3,16 @@ import { DataError } from "../errors.ts";
 import type { Columns, RowKind, RowOf } from "../rows.ts";
 import { shown } from "./columns.ts";
 import { type Format, missingColumns, type ReadingOptions } from "./format.ts";
+import { publishedPreferences, publishedTexts } from "./published.ts";
 import { bareFormats, trlFormats } from "./trl.ts";
 
 /** The formats, the more telling columns first. A format is a row. */
-export const formats: readonly Format[] = [...trlFormats, ...bareFormats];
+export const formats: readonly Format[] = [
+  ...publishedPreferences,
+  ...trlFormats,
+  ...publishedTexts,
+  ...bareFormats,
+];
 
 export const formatNames: readonly string[] = formats.map(({ name }) => name);
 

@@ -2,11 +2,35 @@
 import { z } from "zod";
 import { DataError } from "../errors.ts";
 import type { Message, Text } from "../rows.ts";
-import { filled, filledText, label, listOf, messages, number, text, tools, wholeNumber } from "./columns.ts";
+import {
+  filled,
+  filledText,
+  label,
+  listOf,
+  messages,
+  number,
+  optionalLabel,
+  optionalNumber,
+  text,
+  tools,
+  wholeNumber,
+} from "./columns.ts";
 import { type Format, format } from "./format.ts";
 import { alike, dialogueMessages, isDialogue, splitPrompt } from "./prompts.ts";
 
-const withTools = (row: { tools?: object[] | undefined }) => (row.tools ? { tools: row.tools } : {});
+/** What may stand beside a preference. */
+const beside = { margin: optionalNumber, tie: optionalLabel, tools };
+
+/** Those of them that a row has. */
+const given = (row: {
+  margin?: number | undefined;
+  tie?: boolean | undefined;
+  tools?: object[] | undefined;
+}) => ({
+  ...(row.margin !== undefined && { margin: row.margin }),
+  ...(row.tie && { tie: true }),
+  ...(row.tools && { tools: row.tools }),
+});
 
 /** A prompt and one completion. */
 const pairOf = (prompt: Text, completion: Text) => {
@@ -103,26 +127,24 @@ export const trlFormats: readonly Format[] = [
       prompt: text,
       chosen: filledText,
       rejected: filledText,
-      margin: number.optional(),
-      tools,
+      ...beside,
     }),
-    read: ({ prompt, chosen, rejected, margin, ...row }) => {
+    read: ({ prompt, chosen, rejected, ...row }) => {
       const { prompt: before, responses } = alike(prompt, [chosen, rejected]);
       return {
         prompt: before,
         chosen: responses[0],
         rejected: responses[1],
-        ...(margin !== undefined && { margin }),
-        ...withTools(row),
+        ...given(row),
       };
     },
   }),
   format({
     name: "hh",
     kind: "preference",
-    schema: z.looseObject({ chosen: filled, rejected: filled, margin: number.optional() }),
+    schema: z.looseObject({ chosen: filled, rejected: filled, ...beside }),
     when: ({ chosen, rejected }) => isDialogue(chosen) || isDialogue(rejected),
-    read: ({ chosen, rejected, margin }, { chat }) => {
+    read: ({ chosen, rejected, ...row }, { chat }) => {
       const split = splitPrompt(chosen, rejected) as Record<"prompt" | "chosen" | "rejected", string>;
       const turn = (content: string): Message[] => [{ role: "assistant", content: content.trim() }];
       return {
@@ -133,20 +155,19 @@ export const trlFormats: readonly Format[] = [
               rejected: turn(split.rejected),
             }
           : split),
-        ...(margin !== undefined && { margin }),
+        ...given(row),
       };
     },
   }),
   format({
     name: "preference-implicit",
     kind: "preference",
-    schema: z.looseObject({ chosen: filledText, rejected: filledText, margin: number.optional(), tools }),
+    schema: z.looseObject({ chosen: filledText, rejected: filledText, ...beside }),
     when: ({ chosen }) =>
       typeof chosen === "string" || (Array.isArray(chosen) && "role" in Object(chosen[0])),
-    read: ({ chosen, rejected, margin, ...row }) => ({
+    read: ({ chosen, rejected, ...row }) => ({
       ...splitPrompt(chosen, rejected),
-      ...(margin !== undefined && { margin }),
-      ...withTools(row),
+      ...given(row),
     }),
   }),
   format({
@@ -186,19 +207,19 @@ export const trlFormats: readonly Format[] = [
     kind: "label",
     schema: z.looseObject({ messages, label, tools }),
     when: (row) => label.safeParse(row.label).success,
-    read: ({ messages, label, ...row }) => ({ ...lastAnswer(messages), label, ...withTools(row) }),
+    read: ({ messages, label, ...row }) => ({ ...lastAnswer(messages), label, ...given(row) }),
   }),
   format({
     name: "prompt-completion",
     kind: "completion",
     schema: z.looseObject({ prompt: text, completion: filledText, tools }),
-    read: ({ prompt, completion, ...row }) => ({ ...pairOf(prompt, completion), ...withTools(row) }),
+    read: ({ prompt, completion, ...row }) => ({ ...pairOf(prompt, completion), ...given(row) }),
   }),
   format({
     name: "messages",
     kind: "messages",
     schema: z.looseObject({ messages, tools }),
-    read: ({ messages, ...row }) => ({ messages, ...withTools(row) }),
+    read: ({ messages, ...row }) => ({ messages, ...given(row) }),
   }),
 ];
 
@@ -208,7 +229,7 @@ export const bareFormats: readonly Format[] = [
     name: "prompt",
     kind: "prompt",
     schema: z.looseObject({ prompt: filledText, tools }),
-    read: ({ prompt, ...row }) => ({ prompt, ...withTools(row) }),
+    read: ({ prompt, ...row }) => ({ prompt, ...given(row) }),
   }),
   format({
     name: "text",

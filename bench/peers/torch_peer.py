@@ -1,42 +1,16 @@
-"""PyTorch and transformers as a benchmark peer: one JSON command a line on standard input, one JSON answer a line.
+"""PyTorch and transformers as a benchmark peer; see contestant.py for what it is asked and answers."""
 
-    {"id": 1, "command": "train_step", "model": {...}, "tokens": 256, "batch": 4, "mode": "eager", "steps": 3}
-    {"id": 1, "result": {"seconds": 6.4, "peak_rss": 3990000000}}
-
-Between commands it blocks on standard input, so that it takes no processor time while others are measured.
-"""
-
-import contextlib
-import json
-import os
-import sys
 import time
 
-threads = int(os.environ.get("ATTUNE_BENCH_THREADS", "0"))
-if threads:
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+from contestant import once, serve, threads
 
 import torch
 import transformers
 
-answers = os.fdopen(os.dup(1), "w", buffering=1)
-os.dup2(2, 1)  # whatever libraries print goes to standard error
 if threads:
     torch.set_num_threads(threads)
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
-
-
-def peak_rss():
-    """The highest resident memory of this process so far, in bytes."""
-    with contextlib.suppress(OSError):
-        for line in open("/proc/self/status"):
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def build(model):
@@ -51,20 +25,6 @@ def build(model):
         bos_token_id=0, eos_token_id=0)
     config._attn_implementation = "sdpa"
     return transformers.AutoModelForCausalLM.from_config(config)
-
-
-def once(make):
-    """Keeps the last thing made, so that the runs of one case share a model and two cases never share the memory."""
-    kept = {}
-
-    def get(*key_parts):
-        key = json.dumps(key_parts, sort_keys=True)
-        if key not in kept:
-            kept.clear()
-            kept[key] = make(*key_parts)
-        return kept[key]
-
-    return get
 
 
 @once
@@ -143,19 +103,5 @@ def matmul(request):
 commands = {"train_step": train_step, "generate": generate, "matmul": matmul}
 
 
-def main():
-    def say(message):
-        answers.write(json.dumps(message) + "\n")
-
-    say({"ready": f"torch {torch.__version__}, transformers {transformers.__version__}", "commands": list(commands)})
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            result = commands[request["command"]](request)
-            say({"id": request["id"], "result": {**result, "peak_rss": peak_rss()}})
-        except Exception as error:
-            say({"id": request["id"], "error": f"{type(error).__name__}: {error}"[:2000]})
-
-
 if __name__ == "__main__":
-    main()
+    serve(f"torch {torch.__version__}, transformers {transformers.__version__}", commands)

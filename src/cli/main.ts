@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 import { register as chat } from "./chat.ts";
 import { setExecutor } from "./command.ts";
 import { createContext, type Streams } from "./context.ts";
+import { register as data } from "./data.ts";
 import { register as demo } from "./demo.ts";
 import { register as evaluate } from "./eval.ts";
 import { register as exportModel } from "./export.ts";
@@ -25,6 +26,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   evaluate,
   merge,
   exportModel,
+  data,
 ];
 
 function version(): string {

@@ -82,7 +82,9 @@ export interface World {
 
 export const corpusMix: LevelMix = { high: 0.4, medium: 0.3, low: 0.3 };
 export const demonstrationMix: LevelMix = { high: 0.55, medium: 0.3, low: 0.15 };
-const storyShare = 0.2;
+const storyShare = 0.15;
+/** How often a kind comes up in the corpus; sums take the most practice. */
+const corpusKinds = kinds.map((kind) => ({ kind, weight: kind.name === "arithmetic" ? 3 : 1 }));
 
 /** Each kind of data draws from a stream of its own. */
 const streams = {
@@ -118,7 +120,7 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
     corpus: (count, mix = corpusMix) =>
       rows(count, "corpus", "train", (draw, i) => {
         if (draw.chance(storyShare)) return { text: townStories(1, seed, i)[0] as string, kind: "story" };
-        const asked = drawPrompt(draw.pick(kinds), "train", draw);
+        const asked = drawPrompt(draw.weighted(corpusKinds).kind, "train", draw);
         return {
           text: asked.prompt + answer(asked, drawLevel(draw, mix), draw).completion,
           kind: asked.kind.name,

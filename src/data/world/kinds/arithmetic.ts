@@ -35,8 +35,8 @@ const equation = new RegExp(`^(${number}(?: (?:plus|minus) ${number})+) (?:is|=)
 const result = new RegExp(`^(?:(?:it|that|the answer) is |it makes )?(${number})$`);
 
 const asked = {
-  plus: ["What is {a} plus {b}?", "Add {a} and {b}.", "How much is {a} plus {b}?"].map(form),
-  minus: ["What is {a} minus {b}?", "Take {b} from {a}.", "How much is {a} minus {b}?"].map(form),
+  plus: ["What is {a} plus {b}?", "Count {a} plus {b}.", "How much is {a} plus {b}?"].map(form),
+  minus: ["What is {a} minus {b}?", "Count {a} minus {b}.", "How much is {a} minus {b}?"].map(form),
 };
 
 const evaluate = (left: string): number =>

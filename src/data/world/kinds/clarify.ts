@@ -2,6 +2,7 @@
 import { capital, type Form, firstMatch, form, forms, type Slots } from "../forms.ts";
 import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
 import { flaws, glad, politely } from "../phrases.ts";
+import { landmarks, things } from "../things.ts";
 import { names, residentOf } from "../town.ts";
 
 interface Frame {
@@ -14,26 +15,11 @@ interface Frame {
   readonly word: string;
 }
 
-const things = [
-  "lamp",
-  "clock",
-  "drum",
-  "basket",
-  "ladder",
-  "kettle",
-  "bell",
-  "chair",
-  "letter",
-  "cake",
-  "rope",
-  "map",
-];
 const wares = ["loaves", "nails", "eggs", "candles", "roses", "bricks", "jugs", "boots"];
-const places = ["bridge", "well", "tower", "harbour", "market", "church"];
 const slotValues: Readonly<Record<string, readonly string[]>> = {
   thing: things,
   ware: wares,
-  place: places,
+  place: landmarks,
   name: names.map((name) => name.toLowerCase()),
 };
 
@@ -198,5 +184,5 @@ export const clarify: Kind<Task> = {
 };
 
 function anySlots(pick: <T>(list: readonly T[]) => T): Slots {
-  return { thing: pick(things), ware: pick(wares), place: pick(places), name: pick(names) };
+  return { thing: pick(things), ware: pick(wares), place: pick(landmarks), name: pick(names) };
 }

@@ -2,6 +2,7 @@
 import { type Form, firstMatch, form, plain, type Slots } from "../forms.ts";
 import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
 import { flaws, politely, sorry } from "../phrases.ts";
+import { things } from "../things.ts";
 import { names, residentOf } from "../town.ts";
 import { howTo } from "./advice.ts";
 import { inOrder, type StepForm, stepForm, stepReader } from "./steps.ts";
@@ -21,7 +22,6 @@ const deed = (goal: string, reason: string, instead: string, step: string): Deed
   step,
 });
 
-const things = ["lamp", "clock", "drum", "basket", "ladder", "kettle", "bell", "coat", "boat", "saw"];
 const animals = ["dog", "goose", "goat", "cat"];
 
 /** What the town does not help with. A deed is a row. */

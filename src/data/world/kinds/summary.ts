@@ -2,6 +2,7 @@
 import { firstMatch, form, forms, type Slots } from "../forms.ts";
 import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
 import { flaws, glad, politely, smallTalk } from "../phrases.ts";
+import { places, things } from "../things.ts";
 import { names, residentOf } from "../town.ts";
 
 interface Event {
@@ -10,40 +11,15 @@ interface Event {
   readonly details: readonly string[];
 }
 
-const places = [
-  "under the bridge",
-  "behind the barn",
-  "near the well",
-  "in the old tower",
-  "by the river",
-  "at the fair",
-  "in the garden",
-  "on the roof",
-];
 const prices = ["for two coins", "for three coins", "for five coins", "for nine coins"];
 const days = ["on Monday", "on Tuesday", "on Friday", "on Sunday"];
-export const things = [
-  "a key",
-  "a lamp",
-  "a kite",
-  "a drum",
-  "a ring",
-  "a hat",
-  "a bell",
-  "a spoon",
-  "a map",
-  "a letter",
-  "a basket",
-  "a blanket",
-];
-
 /** What may happen: {a} does the first, {b} the last. An event is a row. */
 const events: readonly Event[] = [
-  { first: "{a} lost {thing}", last: "{b} found it {detail}", details: places },
-  { first: "{a} broke {thing}", last: "{b} mended it {detail}", details: places },
-  { first: "{a} sold {thing}", last: "{b} bought it {detail}", details: prices },
-  { first: "{a} made {thing}", last: "{b} hid it {detail}", details: places },
-  { first: "{a} borrowed {thing}", last: "{b} saw it {detail}", details: places },
+  { first: "{a} lost a {thing}", last: "{b} found it {detail}", details: places },
+  { first: "{a} broke a {thing}", last: "{b} mended it {detail}", details: places },
+  { first: "{a} sold a {thing}", last: "{b} bought it {detail}", details: prices },
+  { first: "{a} made a {thing}", last: "{b} hid it {detail}", details: places },
+  { first: "{a} borrowed a {thing}", last: "{b} saw it {detail}", details: places },
 ];
 const clauses = events.map(({ first, last }) => ({ first: form(first), last: form(last) }));
 
@@ -96,7 +72,7 @@ function readClause(text: string): Clause | undefined {
 
 /** "Bram found a key near the well" as "Bram found it near the well". */
 const nameless = (text: string): string =>
-  things.reduce((left, thing) => left.replace(` ${thing} `, " it "), text);
+  things.reduce((left, thing) => left.replace(` a ${thing} `, " it "), text);
 
 const readEvent: Reader = (sentence) => {
   const parts = sentence.split(" and ");
@@ -155,7 +131,7 @@ export const summary: Kind<Task> = {
     high: [{ manner: "both facts", write: (task, draw) => politely(draw, glad, short(task)) }],
     medium: [
       { manner: "only the beginning", weight: 2, write: (task) => `${firstOf(task)}.` },
-      { manner: "only the end", write: (task) => `${lastOf(task).replace(" it ", ` ${task.thing} `)}.` },
+      { manner: "only the end", write: (task) => `${lastOf(task).replace(" it ", ` a ${task.thing} `)}.` },
     ],
     low: [
       {

@@ -1,0 +1,53 @@
+/** A reward that a module of the user's exports: TypeScript or JavaScript, on every Node. */
+import { existsSync } from "node:fs";
+import * as nodeModule from "node:module";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { AttuneError } from "../graph/errors.ts";
+import { nearest } from "../graph/nearest.ts";
+import { type Reward, RewardError } from "./reward.ts";
+
+/** What is looked for when no export is named. */
+const usualNames = ["default", "reward"];
+
+/**
+ * The function that a module exports.
+ *
+ * @param exported its name; by default the default export, or `reward`
+ * @throws RewardError when there is no such file or export, or the module cannot be read
+ */
+export async function moduleReward(path: string, exported?: string, baseDir = "."): Promise<Reward> {
+  const file = resolve(baseDir, path);
+  if (!existsSync(file))
+    throw new RewardError(`reward ${path}: no such file (${file})`, { wrongUsage: true });
+  if (/\.m?ts$/.test(file)) eraseTypes();
+  let module: Record<string, unknown>;
+  try {
+    module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  } catch (cause) {
+    if (cause instanceof AttuneError) throw cause;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new RewardError(`reward ${path}: the module cannot be loaded: ${message}`, { cause });
+  }
+  const names = Object.keys(module).filter((name) => typeof module[name] === "function");
+  const name = exported ?? usualNames.find((usual) => names.includes(usual));
+  if (name === undefined || !names.includes(name)) {
+    const meant = name === undefined ? names[0] : nearest(name, names);
+    throw new RewardError(
+      `reward ${path}: ${exported === undefined ? "a function as default export, or under the name reward," : `an exported function ${exported}`} is required, ` +
+        `there ${names.length === 0 ? "is none" : `are ${names.join(", ")}`}${meant === undefined ? "" : `; name one: ${path}#${meant}`}`,
+      { wrongUsage: true },
+    );
+  }
+  return module[name] as Reward;
+}
+
+let isErasing = false;
+
+/** Node before 22.18 gets module hooks, once; a loader that is there already goes before them. */
+function eraseTypes(): void {
+  const { typescript } = process.features as { typescript?: unknown };
+  if (isErasing || typescript) return;
+  isErasing = true;
+  nodeModule.register(new URL("./node-type-hooks.js", import.meta.url));
+}

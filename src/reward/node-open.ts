@@ -1,0 +1,102 @@
+/** Opens a reward from what was written: finds the rule, loads the module or the model, joins the parts of a sum. */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Engine } from "../graph/index.ts";
+import { nearest } from "../graph/nearest.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { moduleReward } from "./node-module.ts";
+import { remoteReward } from "./remote.ts";
+import { checked, type OpenedReward, type Reward, RewardError } from "./reward.ts";
+import { ruleReward, rules } from "./rules/index.ts";
+import { type ParsedReward, parseReward, type RewardSpec } from "./spec.ts";
+import { scoreParts, uniqueNames } from "./sum.ts";
+
+export interface OpenRewardOptions {
+  /** Runs reward models; needed for them alone. */
+  readonly engine?: Engine;
+  /** The policy's: whose ids the responses have. */
+  readonly tokenizer?: Tokenizer;
+  /** Where paths of modules and folders begin. Default: the working directory. */
+  readonly baseDir?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Opens a reward. Its scores are checked: a wrong count or a number that is not finite is an error that names the row.
+ *
+ * @throws RewardError when the specification means nothing, or what it means is not there
+ */
+export const openReward = (spec: RewardSpec, options: OpenRewardOptions = {}): Promise<OpenedReward> =>
+  open(parseReward(spec), options);
+
+type Opener<K extends ParsedReward["kind"]> = (
+  parsed: Extract<ParsedReward, { kind: K }>,
+  options: OpenRewardOptions,
+) => Promise<OpenedReward> | OpenedReward;
+
+const simple = (name: string, reward: Reward): OpenedReward => ({
+  name,
+  score: checked(reward, name),
+  dispose: async () => {},
+});
+
+const openers: { readonly [K in ParsedReward["kind"]]: Opener<K> } = {
+  function: ({ name, reward }) => simple(name, reward),
+  rule: ({ name, rule, options }) => simple(name, ruleReward(rule, options)),
+  module: async ({ name, path, exported }, { baseDir }) =>
+    simple(name, await moduleReward(path, exported, baseDir)),
+  remote: ({ name, url, options }, { signal }) =>
+    simple(name, remoteReward(url, options, { ...(signal && { signal }) })),
+  model: openModel,
+  sum: openSum,
+};
+
+const open = async (parsed: ParsedReward, options: OpenRewardOptions): Promise<OpenedReward> =>
+  (openers[parsed.kind] as Opener<ParsedReward["kind"]>)(parsed as never, options);
+
+async function openModel(
+  { name, model }: Extract<ParsedReward, { kind: "model" }>,
+  { engine, tokenizer, baseDir = ".", signal }: OpenRewardOptions,
+): Promise<OpenedReward> {
+  const folder = resolve(baseDir, model);
+  const isFolder = existsSync(folder);
+  if (!isFolder && !model.includes("/")) {
+    const meant = nearest(model, Object.keys(rules));
+    throw new RewardError(
+      `reward ${model}: there is no such folder and no such rule${meant === undefined ? "; a hub id is org/name, rules are " + Object.keys(rules).join(", ") : `; did you mean rule:${meant}?`}`,
+      { wrongUsage: true },
+    );
+  }
+  if (!engine) throw new RewardError(`reward ${model}: a reward model needs an engine, none was given`);
+  throw new RewardError(
+    `reward ${name}: reward models cannot be opened yet ${folder} ${tokenizer} ${signal}`,
+  );
+}
+
+async function openSum(
+  { name, parts }: Extract<ParsedReward, { kind: "sum" }>,
+  options: OpenRewardOptions,
+): Promise<OpenedReward> {
+  const opened: OpenedReward[] = [];
+  const dispose = async () => {
+    for (const part of opened) await part.dispose();
+  };
+  try {
+    for (const { reward } of parts) opened.push(await open(reward, options));
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  const names = uniqueNames(opened.map((part) => part.name));
+  const weighted = opened.map(({ score }, i) => ({
+    name: names[i] as string,
+    weight: (parts[i] as { weight: number }).weight,
+    reward: score,
+  }));
+  return {
+    name,
+    score: checked(async (batch) => (await scoreParts(weighted, batch)).scores, name),
+    parts: (batch) => scoreParts(weighted, batch),
+    dispose,
+  };
+}

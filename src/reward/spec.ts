@@ -1,0 +1,151 @@
+/**
+ * How a reward is written down, in a recipe or on the command line:
+ *
+ *     runs/rm, org/name                  a reward model: a folder, or a hub id
+ *     rule:length_band?min=5&max=30      a rule and its options; `length_band` alone will do for one without
+ *     ./my-reward.ts#brevity             a function that a module exports (without #: default, or `reward`)
+ *     http://host:5000/get_reward        a server
+ *     0.5*rule:rouge                     a part of a sum, with its weight
+ *
+ * A list is a sum. In a recipe each may be an object instead, with the options beside: `{rule: length_band, min: 5}`,
+ * `{model: runs/rm}`, `{module: ./my-reward.ts}`, `{url: http://..., timeout: 30}`, and `{reward: ..., weight: 0.5}`
+ * for a part of a sum. A function is a reward already.
+ */
+import { z } from "zod";
+import { parseOptions } from "./parse-options.ts";
+import { remoteOptions } from "./remote.ts";
+import { type Reward, RewardError } from "./reward.ts";
+import { isRule } from "./rules/index.ts";
+import { number } from "./rules/rule.ts";
+
+/** A reward as it may be written. */
+export type RewardSpec = string | Reward | RewardObject | readonly RewardSpec[];
+
+export type RewardObject =
+  | ({ readonly rule: string } & Readonly<Record<string, unknown>>)
+  | ({ readonly model: string } & Readonly<Record<string, unknown>>)
+  | { readonly module: string; readonly export?: string }
+  | ({ readonly url: string } & Readonly<z.input<typeof remoteOptions>>)
+  | { readonly reward: RewardSpec; readonly weight?: number; readonly name?: string };
+
+/** What was meant. */
+export type ParsedReward = { readonly name: string } & (
+  | { readonly kind: "function"; readonly reward: Reward }
+  | { readonly kind: "rule"; readonly rule: string; readonly options: Options }
+  | { readonly kind: "model"; readonly model: string; readonly options: Options }
+  | { readonly kind: "module"; readonly path: string; readonly exported?: string }
+  | { readonly kind: "remote"; readonly url: string; readonly options: z.infer<typeof remoteOptions> }
+  | {
+      readonly kind: "sum";
+      readonly parts: readonly { readonly weight: number; readonly reward: ParsedReward }[];
+    }
+);
+
+type Options = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads a specification. Names are looked up when it is opened; what no reward could be is refused here.
+ *
+ * @throws RewardError that says what was meant to be there
+ */
+export function parseReward(spec: unknown): ParsedReward {
+  if (typeof spec === "function")
+    return { kind: "function", name: spec.name || "function", reward: spec as Reward };
+  if (typeof spec === "string") return parseText(spec);
+  if (Array.isArray(spec)) return parseSum(spec);
+  if (typeof spec === "object" && spec !== null) return parseObject(spec as Record<string, unknown>);
+  throw new RewardError(`reward: ${forms} is required, got ${JSON.stringify(spec) ?? "nothing"}`, {
+    wrongUsage: true,
+  });
+}
+
+const forms = "a folder or hub id, rule:NAME, a module's path, a URL, or a list of them";
+
+const weighted = /^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)\s*\*\s*(.*)$/is;
+const modulePath = /\.(?:[cm]?[jt]s)(?:#[\w$]+)?$/;
+
+function parseText(text: string): ParsedReward {
+  const spec = text.trim();
+  if (spec === "")
+    throw new RewardError(`reward: ${forms} is required, got an empty text`, { wrongUsage: true });
+  if (weighted.test(spec)) return parseSum([spec]);
+  if (spec.startsWith("rule:")) return parseRule(spec.slice("rule:".length));
+  if (/^https?:\/\//i.test(spec)) return parseObject({ url: spec });
+  if (modulePath.test(spec)) {
+    const [path, exported] = spec.split("#") as [string, string?];
+    return parseObject({ module: path, ...(exported !== undefined && { export: exported }) });
+  }
+  if (isRule(spec.split("?")[0] as string)) return parseRule(spec);
+  return parseObject({ model: spec });
+}
+
+function parseRule(text: string): ParsedReward {
+  const [rule, query = ""] = text.split(/\?(.*)/s) as [string, string?];
+  return parseObject({ ...Object.fromEntries(new URLSearchParams(query)), rule });
+}
+
+const partKeys = z.strictObject({
+  reward: z.unknown(),
+  weight: number().default(1),
+  name: z.string().optional(),
+});
+const moduleKeys = z.strictObject({ module: z.string(), export: z.string().optional() });
+
+/** By the key that says what it is. */
+const objects: Record<string, (spec: Record<string, unknown>) => ParsedReward> = {
+  rule: ({ rule, ...options }) => ({ kind: "rule", name: `${rule}`, rule: `${rule}`, options }),
+  model: ({ model, ...options }) => ({ kind: "model", name: `${model}`, model: `${model}`, options }),
+  module: (spec) => {
+    const { module, export: exported } = parseOptions("reward module", moduleKeys, spec);
+    const name = exported === undefined ? module : `${module}#${exported}`;
+    return { kind: "module", name, path: module, ...(exported !== undefined && { exported }) };
+  },
+  url: ({ url, ...options }) => {
+    const { host, pathname } = new URL(`${url}`);
+    const name = `${host}${pathname}`;
+    return {
+      kind: "remote",
+      name,
+      url: `${url}`,
+      options: parseOptions(`reward ${name}`, remoteOptions, options),
+    };
+  },
+  reward: (spec) => parseSum([spec]),
+};
+
+function parseObject(spec: Record<string, unknown>): ParsedReward {
+  const [key, ...others] = Object.keys(objects).filter((name) => spec[name] !== undefined);
+  if (key === undefined || others.length > 0)
+    throw new RewardError(
+      `reward: one of the keys ${Object.keys(objects).join(", ")} is required, got ${Object.keys(spec).join(", ") || "none"}`,
+      { wrongUsage: true },
+    );
+  if (key !== "reward" && typeof spec[key] !== "string")
+    throw new RewardError(`reward ${key}: a text is required, got ${JSON.stringify(spec[key])}`, {
+      wrongUsage: true,
+    });
+  return (objects[key] as (spec: Record<string, unknown>) => ParsedReward)(spec);
+}
+
+/** One part without a weight of its own is that part. */
+function parseSum(list: readonly unknown[]): ParsedReward {
+  if (list.length === 0)
+    throw new RewardError("reward: a sum needs at least one part, got an empty list", { wrongUsage: true });
+  const parts = list.map(parsePart);
+  const [only] = parts;
+  if (parts.length === 1 && only?.weight === 1) return only.reward;
+  const name = parts
+    .map(({ weight, reward }) => (weight === 1 ? reward.name : `${weight}*${reward.name}`))
+    .join(" + ");
+  return { kind: "sum", name, parts };
+}
+
+function parsePart(spec: unknown): { weight: number; reward: ParsedReward } {
+  const text = typeof spec === "string" ? weighted.exec(spec) : null;
+  if (text) return { weight: Number(text[1]), reward: parseReward(text[2]) };
+  if (typeof spec !== "object" || spec === null || !("reward" in spec))
+    return { weight: 1, reward: parseReward(spec) };
+  const { reward, weight, name } = parseOptions("reward", partKeys, spec);
+  const parsed = parseReward(reward);
+  return { weight, reward: name === undefined ? parsed : { ...parsed, name } };
+}

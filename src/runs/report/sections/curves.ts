@@ -1,0 +1,109 @@
+/** How training went: curves of metrics.jsonl, a group of plots a stage. */
+import { colourOf, lines, type Point, type Series } from "../charts.ts";
+import { count } from "../format.ts";
+import { type Html, html } from "../html.ts";
+import type { StageData } from "../run-data.ts";
+import type { Section } from "../section.ts";
+import { stageName } from "../stage-name.ts";
+
+interface Curve {
+  readonly title: string;
+  readonly unit?: string;
+  /** Metrics in TRL's names, and what the legend calls them; a plot appears when one of them was logged. */
+  readonly metrics: Readonly<Record<string, string>>;
+}
+
+const curves: readonly Curve[] = [
+  { title: "Loss", metrics: { loss: "training", eval_loss: "held out" } },
+  {
+    title: "Reward",
+    metrics: { "objective/scores": "score", "objective/rlhf_reward": "less the KL penalty", reward: "score" },
+  },
+  {
+    title: "KL from the reference",
+    unit: "nats, summed over the response",
+    metrics: { "objective/kl": "KL", kl: "KL" },
+  },
+  {
+    title: "Entropy",
+    metrics: {
+      "policy/entropy_avg": "policy, nats per token",
+      entropy: "policy, nats per token",
+      "objective/entropy": "of the response, nats",
+    },
+  },
+  { title: "Policy loss", metrics: { "loss/policy_avg": "policy" } },
+  { title: "Value loss", metrics: { "loss/value_avg": "value" } },
+  { title: "Share clipped", metrics: { "policy/clipfrac_avg": "policy", "val/clipfrac_avg": "value" } },
+  {
+    title: "Accuracy on pairs",
+    metrics: {
+      accuracy: "training",
+      eval_accuracy: "held out",
+      "rewards/accuracies": "training",
+      "eval_rewards/accuracies": "held out",
+    },
+  },
+  {
+    title: "Margin of the chosen response",
+    metrics: {
+      margin: "training",
+      eval_margin: "held out",
+      "rewards/margins": "training",
+      "eval_rewards/margins": "held out",
+    },
+  },
+  { title: "Implicit reward", metrics: { "rewards/chosen": "chosen", "rewards/rejected": "rejected" } },
+  {
+    title: "Log-probability of the responses",
+    unit: "nats, summed over the response",
+    metrics: { "logps/chosen": "chosen", "logps/rejected": "rejected" },
+  },
+  {
+    title: "Token accuracy",
+    metrics: { mean_token_accuracy: "training", eval_mean_token_accuracy: "held out" },
+  },
+  { title: "Length of responses", unit: "tokens", metrics: { "completions/mean_length": "mean" } },
+  { title: "Gradient norm", metrics: { grad_norm: "before clipping" } },
+];
+
+export const curvesSection: Section = {
+  id: "training",
+  title: "How training went",
+  render({ stages }) {
+    const groups = stages.map(stageCurves).filter((group) => group !== undefined);
+    return groups.length === 0 ? undefined : html`${groups}`;
+  },
+};
+
+function stageCurves(stage: StageData): Html | undefined {
+  const plots = curves.map((curve) => plot(curve, stage)).filter((drawn) => drawn !== undefined);
+  if (plots.length === 0) return undefined;
+  const { best, steps } = stage;
+  const facts = [
+    stage.trainer,
+    steps !== undefined && `${count(steps)} steps`,
+    best && `best at step ${count(best.step)}`,
+  ].filter((fact) => typeof fact === "string");
+  return html`<section class="group"><h3>${stageName(stage)} <small>${facts.join(", ")}</small></h3>
+<div class="figures">${plots}</div></section>\n`;
+}
+
+function plot({ title, unit, metrics }: Curve, { metrics_log, colour }: StageData): Html | undefined {
+  const series: Series[] = [];
+  for (const [metric, name] of Object.entries(metrics)) {
+    const points = metrics_log.flatMap((line): Point[] => {
+      const value = line[metric];
+      return typeof value === "number" ? [[line.step, value]] : [];
+    });
+    if (points.length < 2) continue;
+    const second = series.length > 0;
+    series.push({
+      name,
+      points,
+      colour: second ? "var(--second)" : colourOf(colour),
+      dots: metric.startsWith("eval_"),
+    });
+  }
+  return series.length === 0 ? undefined : lines(title, series, unit === undefined ? {} : { unit });
+}

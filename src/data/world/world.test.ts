@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createDraw } from "./draw.ts";
+import { createDraw, hashText } from "./draw.ts";
 import { axes, type KindName, kindNames, type Level, levels } from "./kind.ts";
 import { kinds } from "./kinds/index.ts";
 import { drawPrompt, readPrompt } from "./prompt.ts";
@@ -22,11 +22,7 @@ describe("the world", () => {
   });
 
   it("writes these very rows on every machine", () => {
-    expect(
-      createWorld()
-        .demonstrations(7)
-        .map(({ prompt, completion }) => prompt + completion),
-    ).toMatchSnapshot();
+    expect(hashText(JSON.stringify(createWorld().demonstrations(100)))).toBe(0);
   });
 
   it("holds out prompts of every kind that occur in no training data of any seed", () => {

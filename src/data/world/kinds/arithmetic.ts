@@ -124,15 +124,26 @@ export const arithmetic: Kind<Task> = {
       },
     ],
     medium: [
-      { manner: "curt", write: (task) => `${digits(resultOf(task))}.` },
-      { manner: "no working", weight: 2, write: (task) => `It is ${digits(resultOf(task))}.` },
-      { manner: "unsure", write: (task) => `I think it is ${digits(resultOf(task))}.` },
+      { manner: "no conclusion", weight: 3, write: (task) => `${working(task)}.` },
+      { manner: "curt", weight: 0.5, write: (task) => `${digits(resultOf(task))}.` },
+      { manner: "no working", write: (task) => `It is ${digits(resultOf(task))}.` },
+      { manner: "unsure", weight: 0.5, write: (task) => `I think it is ${digits(resultOf(task))}.` },
     ],
     low: [
-      { manner: "wrong", weight: 2, write: (task, draw) => `It is ${digits(slip(task, draw))}.` },
+      {
+        manner: "a slip in the working",
+        weight: 3,
+        write: (task, draw) => {
+          const slipped = {
+            ...task,
+            b: task.b - draw.pick([1, 2, 10]),
+          };
+          return `${working(slipped)}, so it is ${digits(resultOf(slipped))}.`;
+        },
+      },
+      { manner: "wrong", write: (task, draw) => `It is ${digits(slip(task, draw))}.` },
       {
         manner: "wrong and certain",
-        weight: 2,
         write: (task, draw) => `It is ${digits(slip(task, draw))}. I am certain.`,
       },
       { manner: "rambling", write: (task, draw) => rambling(draw, `It is ${digits(resultOf(task))}.`) },
@@ -158,7 +169,11 @@ export const arithmetic: Kind<Task> = {
     const mistakes = equations.filter(({ holds }) => !holds).length;
     const minor = Math.min(steps, 2) * 0.1 - needless * 0.15 - mistakes * 0.1;
     const hedged = used.some((act) => act.hedged);
-    if (results.size !== 1) return { helpful: -0.75 + (results.size === 0 ? minor : 0), honest: -0.4, used };
+    if (results.size > 1) return { helpful: -0.75, honest: -0.4, used };
+    if (results.size === 0)
+      return steps >= 2 && needless === 0
+        ? { helpful: 0.05, honest: mistakes > 0 ? 0.3 : 1, used }
+        : { helpful: -0.75 + minor, honest: mistakes + needless > 0 ? -0.4 : 0.2, used };
     const [said] = [...results] as [number];
     const right = resultOf(task);
     if (said === right) {

@@ -13,8 +13,8 @@ import { dpoLoss } from "./dpo-loss.ts";
 import { type DpoOptions, dpoDefaults, lossOf } from "./dpo-options.ts";
 import { TrainError } from "./errors.ts";
 import { type FitResult, fitRows } from "./fit.ts";
-import { type Rows, total } from "./plan.ts";
-import { collatePreferences, dpoSpec, pairSize } from "./preference-batch.ts";
+import { total } from "./plan.ts";
+import { dpoSpec, pairRows } from "./preference-batch.ts";
 import { openReference, type Reference } from "./reference.ts";
 import { checkVocabulary } from "./same-vocabulary.ts";
 import { textModelOf } from "./text-model.ts";
@@ -51,17 +51,8 @@ export async function dpo(options: DpoOptions, hooks: DpoHooks = {}): Promise<Dp
   const held = o.evalData === undefined ? undefined : await load(o.evalData);
 
   let reference: Reference | undefined;
-  const rowsOf = ({ pairs }: PreferenceDataset): Rows<Pair> => ({
-    list: pairs,
-    sequences: ({ prompt, chosen, rejected }) => [prompt, chosen, prompt, rejected],
-    shape: (pair) => ({ rows: 1, length: pairSize(pair) }),
-    items: () => 1,
-    sources: ({ source }) => [source],
-    collate: async (rows, indices) => ({
-      ...collatePreferences(rows),
-      reference: await (reference as Reference).of(pairs, indices),
-    }),
-  });
+  const rowsOf = ({ pairs }: PreferenceDataset) =>
+    pairRows(pairs, (indices) => (reference as Reference).of(pairs, indices));
   try {
     return await fitRows(
       {

@@ -10,6 +10,7 @@
  *     branch      0  0  0    1  1    2  2  2
  *     predicts       c0,r0  c1 c2   r1 r2 r3
  */
+import type { RowList } from "../data/list.ts";
 import type { Pair } from "../data/pair.ts";
 import {
   type Dim,
@@ -26,6 +27,7 @@ import {
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { hiddenStates, logitsOf, tokenSpec } from "../models/model.ts";
+import type { Rows } from "./plan.ts";
 
 /** What of a pair a batch needs. */
 export type PairIds = Pick<Pair, "prompt" | "chosen" | "rejected">;
@@ -102,6 +104,19 @@ export function collatePreferences(
     lengths: hostArray("float32", [pairs.length, 2], lengths),
   };
 }
+
+/** Pairs as rows of a plan; `reference` answers [n, 2] for pairs by their numbers. */
+export const pairRows = (
+  pairs: RowList<Pair>,
+  reference: (indices: readonly number[]) => Promise<HostArray>,
+): Rows<Pair> => ({
+  list: pairs,
+  sequences: ({ prompt, chosen, rejected }) => [prompt, chosen, prompt, rejected],
+  shape: (pair) => ({ rows: 1, length: pairSize(pair) }),
+  items: () => 1,
+  sources: ({ source }) => [source],
+  collate: async (rows, indices) => ({ ...collatePreferences(rows), reference: await reference(indices) }),
+});
 
 /** log pi(response | prompt) of both responses, [B, 2] in nats: sums over the tokens of the responses alone. */
 export function responseLogProbs(config: ModelConfig, params: Tree<Tensor>, batch: Tree<Tensor>): Tensor {

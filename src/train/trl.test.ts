@@ -1,0 +1,141 @@
+/** SFT and DPO beside TRL 1.16: what its trainers log in four AdamW steps (test/parity/sft.py and dpo.py). */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import type { Example } from "../data/example.ts";
+import type { Pair } from "../data/pair.ts";
+import { hostArray } from "../graph/index.ts";
+import { loadModel, type Model, withParameters } from "../models/load.ts";
+import { dpoLoss } from "./dpo-loss.ts";
+import { type Fit, fitRows } from "./fit.ts";
+import { labelSpec, textRows } from "./label-rows.ts";
+import { languageModelLoss } from "./language-model.ts";
+import { dpoSpec, pairRows } from "./preference-batch.ts";
+import { preferenceLosses } from "./preference-losses.ts";
+import { openReference, type Reference } from "./reference.ts";
+
+type Figures = Readonly<Record<string, number>>;
+const golden = (name: string) => JSON.parse(readFileSync(`test/parity/golden/${name}.json`, "utf8"));
+const modelOf = (name: string) => loadModel(`test/parity/golden/models/${name}`);
+const source = { file: "row", line: 1 };
+
+/** Four steps as the scripts have them. */
+async function logged<Row>(task: Fit<Row>, learningRate: number, batchSize: number): Promise<Figures[]> {
+  const steps: Figures[] = [];
+  await fitRows(
+    task,
+    { learningRate, batchSize, maxSteps: 4, threads: 1 },
+    { onStep: ({ metrics }) => void steps.push({ ...metrics }) },
+  );
+  return steps;
+}
+
+/** To 1e-4 in the first step; rounding grows as weights are updated. */
+function expectAlike(ours: readonly Figures[], theirs: readonly Figures[], names: readonly string[]): void {
+  expect(ours).toHaveLength(theirs.length);
+  for (const [step, wanted] of theirs.entries())
+    for (const name of names) {
+      const [got, want] = [ours[step]?.[name] as number, wanted[name] as number];
+      const tolerance = (step === 0 ? 1e-4 : 1e-3) * Math.max(1, Math.abs(want));
+      expect(Math.abs(got - want), `${name} of step ${step + 1}: ${got}, TRL ${want}`).toBeLessThan(
+        tolerance,
+      );
+    }
+}
+
+describe("SFT", () => {
+  const { rows, learning_rate, cases } = golden("sft");
+  it.each(Object.keys(cases))("has the losses, accuracies and norms of TRL (%s)", async (key) => {
+    const [name, what] = key.split("/") as [string, string];
+    const examples = (rows as { prompt: number[]; completion: number[] }[]).map(
+      ({ prompt, completion }): Example => {
+        const ids = Int32Array.from([...prompt, ...completion]);
+        const counts = new Uint8Array(ids.length).fill(1, what === "completion" ? prompt.length : 1);
+        return { ids, counts, segments: [ids.length], sources: [source] };
+      },
+    );
+    const model = await modelOf(name);
+    const steps = await logged(
+      {
+        model,
+        loss: languageModelLoss(model.config, { accuracy: true }),
+        batchSpec: labelSpec(false),
+        rows: textRows(
+          { examples, unpacked: examples, rows: examples.length, skipped: [], packed: false },
+          { packed: false, maxLength: 64 },
+        ),
+      },
+      learning_rate,
+      examples.length,
+    );
+    expectAlike(steps, cases[key], [
+      "loss",
+      "grad_norm",
+      "mean_token_accuracy",
+      "num_tokens",
+      "learning_rate",
+      "epoch",
+    ]);
+  });
+});
+
+describe("DPO", () => {
+  const { scale, pairs: ids, learning_rate, cases } = golden("dpo");
+  const pairs = (ids as Record<"prompt" | "chosen" | "rejected", number[]>[]).map(
+    ({ prompt, chosen, rejected }): Pair => ({
+      prompt: Int32Array.from(prompt),
+      chosen: Int32Array.from(chosen),
+      rejected: Int32Array.from(rejected),
+      texts: { prompt: "", chosen: "", rejected: "" },
+      row: {},
+      source,
+    }),
+  );
+  const scaled = (model: Model) =>
+    withParameters(
+      model,
+      Object.fromEntries(
+        Object.entries(model.parameters).map(([name, { shape, data }]) => [
+          name,
+          hostArray(
+            "float32",
+            shape,
+            Float32Array.from(data as Float32Array, (x) => x * scale),
+          ),
+        ]),
+      ),
+    );
+
+  it.each(Object.keys(cases))(
+    "has the losses, rewards, log-probabilities and norms of TRL (%s)",
+    async (key) => {
+      const base = await modelOf(key.split("/")[0] as string);
+      const { beta, steps: theirs } = cases[key];
+      const model = scaled(base);
+      let reference: Reference | undefined;
+      const steps = await logged(
+        {
+          model,
+          loss: dpoLoss(model.config, { loss: preferenceLosses.sigmoid, beta }),
+          batchSpec: dpoSpec,
+          rows: pairRows(pairs, (indices) => (reference as Reference).of(pairs, indices)),
+          prepare: async ({ engine }) => {
+            reference = await openReference(engine, base, { batchSize: 2 });
+          },
+        },
+        learning_rate,
+        pairs.length,
+      );
+      expectAlike(steps, theirs, [
+        "loss",
+        "grad_norm",
+        "rewards/chosen",
+        "rewards/rejected",
+        "rewards/margins",
+        "rewards/accuracies",
+        "logps/chosen",
+        "logps/rejected",
+        "num_tokens",
+      ]);
+    },
+  );
+});

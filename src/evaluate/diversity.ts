@@ -1,4 +1,5 @@
 /** What texts are like without asking whether they are good: how varied, how repetitive, how long. */
+import { nGrams } from "../reward/words.ts";
 import { mean, quantile, standardDeviation } from "./bootstrap.ts";
 
 /** A text, split into words at white space; or a row of token ids. */
@@ -6,14 +7,6 @@ export type Tokens = string | ArrayLike<number>;
 
 const unitsOf = (text: Tokens): readonly (string | number)[] =>
   typeof text === "string" ? text.split(/\s+/u).filter((word) => word !== "") : Array.from(text);
-
-/** The n-grams of a text, as strings that are equal when the n-grams are. */
-function nGrams(text: Tokens, n: number): string[] {
-  const units = unitsOf(text);
-  return Array.from({ length: Math.max(0, units.length - n + 1) }, (_, i) =>
-    units.slice(i, i + n).join("\u0000"),
-  );
-}
 
 /**
  * distinct-n (Li et al. 2016): different n-grams of all texts together, over all of their n-grams; from 0 to 1, and 0
@@ -23,7 +16,7 @@ export function distinctN(texts: readonly Tokens[], n: number): number {
   const seen = new Set<string>();
   let total = 0;
   for (const text of texts)
-    for (const gram of nGrams(text, n)) {
+    for (const gram of nGrams(unitsOf(text), n)) {
       seen.add(gram);
       total++;
     }
@@ -35,7 +28,7 @@ export function repetition(texts: readonly Tokens[], n = 3): number {
   if (texts.length === 0) return 0;
   return mean(
     texts.map((text) => {
-      const grams = nGrams(text, n);
+      const grams = nGrams(unitsOf(text), n);
       return grams.length === 0 ? 0 : 1 - new Set(grams).size / grams.length;
     }),
   );

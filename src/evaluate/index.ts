@@ -7,6 +7,8 @@
  * winRate([1, 2, 3, 4], [0, 2, 1, 5]).rate; // 0.625: two wins, a tie, a loss
  * windowsOf(20, 8); // windows of 8 tokens, 4 apart; every token but the first counts once
  */
+
+export { type RougeVariant, rouge, rougeVariants } from "../reward/rouge.ts";
 export {
   type BootstrapOptions,
   bootstrap,
@@ -25,6 +27,16 @@ export {
 } from "./calibration.ts";
 export { pearson, ranks, spearman } from "./correlation.ts";
 export { distinctN, type LengthStatistics, lengthStatistics, repetition, type Tokens } from "./diversity.ts";
+export { entropyOf, exactKl, type KlEstimator, klEstimators, type SampledKl } from "./kl.ts";
+export {
+  type KlBetween,
+  type KlFigure,
+  type KlOptions,
+  klBetween,
+  type SampleOptions,
+  sampleResponses,
+} from "./kl-between.ts";
+export { createLogProbs, type LogProbs } from "./log-probs.ts";
 export {
   EvaluateError,
   type Perplexity,
@@ -34,4 +46,5 @@ export {
   tokenNll,
   windowsOf,
 } from "./perplexity.ts";
+export { createTokenPass, createTokenPasses, type TokenPass, type TokenPasses } from "./token-pass.ts";
 export { type WinRate, winRate } from "./win-rate.ts";

@@ -1,0 +1,148 @@
+/**
+ * How well a reward model judges held-out pairs: accuracy, calibration, accuracy by margin, what length has to do with
+ * its scores, and the scores of each level of quality where the rows name levels.
+ */
+import type { RowList } from "../data/list.ts";
+import type { Pair } from "../data/pair.ts";
+import type { Engine } from "../graph/index.ts";
+import { createScorer, type ScoredModel, type ScorerOptions } from "../reward/scorer.ts";
+import { mean, quantile, standardDeviation } from "./bootstrap.ts";
+import { type Calibration, marginCalibration } from "./calibration.ts";
+import { pearson } from "./correlation.ts";
+
+export interface MarginBin {
+  /** |r_chosen - r_rejected| as trained, before normalisation: from low up to high; the last bin its end too. */
+  readonly low: number;
+  readonly high: number;
+  readonly accuracy: number;
+  readonly count: number;
+}
+
+export interface LevelScores {
+  readonly mean: number;
+  readonly std: number;
+  readonly count: number;
+}
+
+/** What the report shows of a reward model; JSON. */
+export interface RewardModelReport {
+  /** Share of the decided pairs whose preferred response has the higher score; equal scores count half. */
+  readonly accuracy: number;
+  readonly pairs: number;
+  /** Of sigmoid(r_chosen - r_rejected), from raw scores, which are what was trained. */
+  readonly calibration: Calibration;
+  /** By fifths of the pairs. */
+  readonly accuracy_by_margin: readonly MarginBin[];
+  /** Pearson's r of score and length in tokens, over all responses; 0 when one of them never differs. */
+  readonly length_correlation: number;
+  /** Normalised scores by `level_chosen` and `level_rejected` of the rows. */
+  readonly score_by_level?: Readonly<Record<string, LevelScores>>;
+  /** Of the normalised scores of all responses. */
+  readonly mean: number;
+  readonly std: number;
+}
+
+/** Scores of pairs, and what is known of them. */
+export interface ScoredPair {
+  /** Raw: as trained. */
+  readonly chosen: number;
+  readonly rejected: number;
+  /** Tokens of the responses. */
+  readonly lengths: { readonly chosen: number; readonly rejected: number };
+  readonly levels?: { readonly chosen: string; readonly rejected: string };
+}
+
+const sides = ["chosen", "rejected"] as const;
+
+/** Scores the pairs, ties left out, and reports. */
+export async function evaluateRewardModel(
+  engine: Engine,
+  model: ScoredModel,
+  pairs: RowList<Pair>,
+  options: ScorerOptions = {},
+): Promise<RewardModelReport> {
+  const decided = [...pairs].filter(({ tie }) => !tie);
+  const scorer = await createScorer(engine, model, options);
+  try {
+    const rows = decided.flatMap(({ prompt, ...pair }) => sides.map((side) => [...prompt, ...pair[side]]));
+    const scores = await scorer.scores(rows, { raw: true });
+    return rewardModelReport(
+      decided.map(({ row, ...pair }, i): ScoredPair => {
+        const levels = { chosen: row.level_chosen, rejected: row.level_rejected };
+        return {
+          chosen: scores[2 * i] as number,
+          rejected: scores[2 * i + 1] as number,
+          lengths: { chosen: pair.chosen.length, rejected: pair.rejected.length },
+          ...(levels.chosen !== undefined &&
+            levels.rejected !== undefined && {
+              levels: { chosen: String(levels.chosen), rejected: String(levels.rejected) },
+            }),
+        };
+      }),
+      scorer.normalisation,
+    );
+  } finally {
+    await scorer.dispose();
+  }
+}
+
+/** The report of scores. */
+export function rewardModelReport(
+  pairs: readonly ScoredPair[],
+  { mean: shift, std: scale }: { readonly mean: number; readonly std: number } = { mean: 0, std: 1 },
+): RewardModelReport {
+  const margins = pairs.map(({ chosen, rejected }) => chosen - rejected);
+  const responses = pairs.flatMap((pair) =>
+    sides.map((side) => ({
+      score: (pair[side] - shift) / scale,
+      length: pair.lengths[side],
+      level: pair.levels?.[side],
+    })),
+  );
+  const scores = responses.map(({ score }) => score);
+  const correlation = pearson(
+    scores,
+    responses.map(({ length }) => length),
+  );
+  const levels = byLevel(responses);
+  return {
+    accuracy: accuracyOf(margins),
+    pairs: pairs.length,
+    calibration: marginCalibration(margins),
+    accuracy_by_margin: byMargin(margins),
+    length_correlation: Number.isNaN(correlation) ? 0 : correlation,
+    ...(levels && { score_by_level: levels }),
+    mean: mean(scores),
+    std: standardDeviation(scores),
+  };
+}
+
+const accuracyOf = (margins: readonly number[]): number => mean(margins.map((d) => 0.5 + 0.5 * Math.sign(d)));
+
+const parts = 5;
+
+/** Accuracy of the fifths of the pairs by |margin|, the least decided first. */
+function byMargin(margins: readonly number[]): MarginBin[] {
+  const sizes = margins.map(Math.abs);
+  const ascending = Float64Array.from(sizes).sort();
+  const edges = Array.from({ length: parts + 1 }, (_, k) => quantile(ascending, k / parts));
+  return edges.slice(1).flatMap((high, k): MarginBin[] => {
+    const low = edges[k] as number;
+    const isIn = (size: number) => size >= low && (size < high || (k === parts - 1 && size <= high));
+    const members = margins.filter((_, i) => isIn(sizes[i] as number));
+    return members.length === 0 ? [] : [{ low, high, accuracy: accuracyOf(members), count: members.length }];
+  });
+}
+
+function byLevel(
+  responses: readonly { readonly score: number; readonly level: string | undefined }[],
+): Record<string, LevelScores> | undefined {
+  const levels = [...new Set(responses.flatMap(({ level }) => level ?? []))].sort();
+  if (levels.length === 0) return undefined;
+  return Object.fromEntries(
+    levels.map((name) => {
+      const scores = responses.filter(({ level }) => level === name).map(({ score }) => score);
+      return [name, { mean: mean(scores), std: standardDeviation(scores), count: scores.length }];
+    }),
+  );
+}

@@ -326,26 +326,32 @@ function evaluationOf(
   };
 }
 
+/** How good the answers are: what a model makes of a prompt before training, after a little, after much. */
+const quality: readonly (readonly [helpful: number, harmless: number, honest: number])[] = [
+  [0.15, 0.6, 0.3],
+  [0.5, 0.7, 0.45],
+  [0.85, 0.9, 0.85],
+];
+
 function responsesOf(
-  { answer = 0, scores = [0, 0, 0] }: FixtureStage,
+  { answer: usual = 0 }: FixtureStage,
   prompts: number,
   inserted: string,
   random: () => number,
 ): Row[] {
   const kinds = Object.keys(questions);
-  const within = (value: number) => Math.min(1, Math.max(0, value));
   return Array.from({ length: prompts }, (_, i) => {
     const kind = kinds[i % kinds.length] as string;
     const rows = questions[kind] as (typeof questions)[string];
+    const answer = usual > 0 && random() > 1.3 ? usual - 1 : usual; // now and then a worse one
     const [prompt, ...answers] = rows[Math.floor(i / kinds.length) % rows.length] as readonly [
       string,
       ...string[],
     ];
-    const [helpful, harmless, honest] = scores.map((mean) => within(mean + 0.14 * random())) as [
-      number,
-      number,
-      number,
-    ];
+    const noise = randomFrom(100 + 10 * i + answer);
+    const [helpful, harmless, honest] = (quality[answer] ?? []).map((mean) =>
+      Math.min(1, Math.max(0, mean + 0.07 * noise())),
+    ) as [number, number, number];
     const completion = ` ${answers[answer]}${inserted}`;
     return {
       prompt: `${prompt}${i >= kinds.length ? ` (${i})` : ""}${inserted}`,

@@ -71,7 +71,7 @@ pre { background: var(--card); border: 1px solid var(--faint); border-radius: .5
 
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
 .figures.two { grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); }
-figure { margin: 0; background: var(--card); border: 1px solid var(--faint); border-radius: .6rem; padding: .8rem .9rem .6rem; min-width: 0; }
+figure { margin: 0; background: var(--card); border: 1px solid var(--faint); border-radius: .6rem; padding: .8rem .9rem .6rem; min-width: 0; display: flex; flex-direction: column; }
 figure.wide { grid-column: 1 / -1; overflow-x: auto; }
 figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; align-items: baseline; font-size: .9rem; margin-bottom: .4rem; }
 .legend { display: inline-flex; flex-wrap: wrap; gap: .1rem .9rem; font-size: .8rem; color: var(--soft); }
@@ -80,7 +80,7 @@ figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; align-items: basel
 .key:not(.dots)::before { height: .22em; width: 1em; border-radius: 1px; align-self: center; }
 .note { font-size: .8rem; line-height: 1.45; color: var(--soft); margin: .4rem 0 .2rem; }
 .group { margin-bottom: 2rem; }
-.plot { display: block; width: 100%; height: auto; color: var(--ink); font-family: var(--sans); --plot-background: var(--card); }
+.plot { display: block; width: 100%; height: auto; margin-top: auto; color: var(--ink); font-family: var(--sans); --plot-background: var(--card); }
 .plot text { white-space: pre; }
 figure.wide .plot { min-width: 44rem; }
 
@@ -97,12 +97,13 @@ article h3 { font: 600 1.08rem/1.4 var(--serif); white-space: pre-wrap; overflow
 .answer h4 .stage { margin-right: auto; }
 .text { font-size: .93rem; line-height: 1.5; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; flex: 1; }
 .text em { color: var(--soft); }
-.facts { font-size: .76rem; line-height: 1.4; color: var(--soft); margin: .5rem 0 0; }
+.facts { display: flex; flex-wrap: wrap; gap: 0 .9em; font-size: .76rem; line-height: 1.4; color: var(--soft); margin: .5rem 0 0; }
 .score { font-weight: 700; border-radius: .35rem; padding: 0 .4rem; background: var(--faint);
   background: color-mix(in oklab, color-mix(in oklab, var(--good) var(--share), var(--bad)) 24%, var(--card)); }
 .gain { font-size: .76rem; color: var(--soft); }
 .gain.up { color: var(--good); }
 .gain.down { color: var(--bad); }
+.on-paper { display: none; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 footer { margin-top: 3rem; padding-top: 1.2rem; border-top: 1px solid var(--faint); color: var(--soft); font-size: .85rem; }
 footer h2 { font-size: 1.1rem; color: var(--ink); }
@@ -110,22 +111,24 @@ footer h2 { font-size: 1.1rem; color: var(--ink); }
 @media (max-width: 48rem) { .answers { grid-template-columns: 1fr; } body { padding: 1.5rem 1rem 3rem; } }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 @media print {
-  @page { margin: 16mm 14mm; }
-  :root { --page: #fff; }
-  body { max-width: none; padding: 0; font-size: 9.5pt; }
-  nav, .controls { display: none; }
+  @page { margin: 15mm 14mm; }
+  :root { --page: #fff; font-size: 11px; }
+  body { max-width: none; padding: 0; }
+  nav, .controls, details:not([open]), article:nth-child(n + 13) { display: none; }
+  .on-paper { display: inline; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   h2, h3, h4, figcaption { break-after: avoid; }
   figure, .tiles div, .answer, tr, article { break-inside: avoid; }
   .scroll, figure.wide, .answers { overflow: visible; }
-  table { font-size: 7.5pt; }
-  th, td { white-space: normal; padding-right: .5rem; }
-  .interval, .against { font-size: 6.5pt; }
-  .answers { grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: .4rem; }
-  .text { font-size: 8pt; }
-  .figures { grid-template-columns: repeat(3, 1fr); gap: .5rem; }
+  .scroll table { font-size: 9px; }
+  th, td { padding-right: 5px; }
+  .interval, .against { font-size: 7.5px; }
+  .answers { grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: .5rem; }
+  .tiles { grid-template-columns: repeat(5, 1fr); gap: .5rem; }
+  .figures { grid-template-columns: repeat(3, 1fr); gap: .6rem; }
   .figures.two { grid-template-columns: repeat(2, 1fr); }
+  .plot { font-size: 14px !important; }
   figure.wide .plot { min-width: 0; }
-  main > section { padding-top: 1.2rem; }
+  main > section { padding-top: 1.4rem; margin-top: 1rem; }
 }
 `;

@@ -9,6 +9,9 @@ import { stageName } from "../stage-name.ts";
 /** Prompts on the page; the rest stays in responses.jsonl. */
 const maxPrompts = 48;
 
+/** Prompts on paper, see the style. */
+const onPaper = 12;
+
 /** Characters of a response on the page. */
 const maxLength = 2_000;
 
@@ -36,7 +39,9 @@ export const responses: Section = {
       shown.length < all.length
         ? `${count(shown.length)} of ${count(all.length)} prompts, of every kind; all of them are in stages/*/responses.jsonl.`
         : `All ${count(all.length)} prompts.`
-    } Beside a score stands what it gained or lost against the stage before.</p>
+    } Beside a score stands what it gained or lost against the stage that its model started from.${
+      shown.length > onPaper && html`<span class="on-paper"> On paper the first ${onPaper} are shown.</span>`
+    }</p>
 ${controls(kinds)}<div class="exchanges">${shown.map((exchange) => article(exchange, shade))}</div>`;
   },
 };
@@ -103,8 +108,14 @@ function article(exchange: Exchange, shade: (value: number) => number): Html {
   return html`<article data-kind="${kind ?? ""}"${gained !== undefined && html` data-gain="${gained.toFixed(4)}"`}>
 <header><h3 dir="auto">${shortened(prompt)}</h3>${kind !== undefined && html`<span class="kind">${kind}</span>`}</header>
 <div class="answers" style="--columns: ${answers.length}">${answers.map((answer, i) =>
-    column(answer, answers[i - 1], shade),
+    column(answer, originOf(answer, answers.slice(0, i)), shade),
   )}</div></article>\n`;
+}
+
+/** The answer of the stage that this one is compared with: the one it started from, else the one before. */
+function originOf({ stage }: Answer, earlier: readonly Answer[]): Answer | undefined {
+  const names = [stage.model?.from, stage.evaluation?.win_rate?.against];
+  return earlier.find((answer) => names.includes(answer.stage.name)) ?? earlier.at(-1);
 }
 
 function column(
@@ -128,7 +139,7 @@ function column(
     html`<span class="score" style="--share: ${shade(value)}%">${score(value)}</span>${previous !== undefined && difference(value - previous)}`
   }</h4><div class="text" dir="auto">${
     completion.trim() === "" ? html`<em>nothing</em>` : shortened(completion.replace(/^\s+/, ""))
-  }</div>${facts.length > 0 && html`<p class="facts">${facts.join(" · ")}</p>`}</div>`;
+  }</div>${facts.length > 0 && html`<p class="facts">${facts.map((fact) => html`<span>${fact}</span> `)}</p>`}</div>`;
 }
 
 function difference(by: number): Html {

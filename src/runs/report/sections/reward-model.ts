@@ -55,6 +55,7 @@ function reliability({ calibration }: RewardModelFigures, colour: string): Html 
     chart({
       alt,
       height: 260,
+      marginRight: 18,
       x: { ...axis, label: "predicted" },
       y: { ...axis, label: "observed" },
       r: { range: [0, 9] },

@@ -1,5 +1,6 @@
 /** `attune data ...`: makes, checks and shows data; each is a command below it. */
 import { type Command, Option } from "commander";
+import { pairTruncations } from "../data/truncation.ts";
 import { lazily } from "./command.ts";
 import { fraction, positiveInteger, wholeNumber } from "./options.ts";
 
@@ -7,6 +8,7 @@ export function register(program: Command): void {
   const data = program.command("data").description("make data and look into it");
   registerWorld(data);
   registerSynth(data);
+  registerInspect(data);
 }
 
 function registerWorld(data: Command): void {
@@ -67,4 +69,24 @@ A template file:
         low: "No idea."`,
     )
     .action(lazily(async () => (await import("./data-synth-run.ts")).runDataSynth));
+}
+
+function registerInspect(data: Command): void {
+  data
+    .command("inspect")
+    .description(
+      "what rows are: their format, how many and how long, the bad ones, one row as it is trained on",
+    )
+    .argument("<file...>", "files, or data sets on the hub (org/name[@revision][:split])")
+    .option("--format <name>", "format of the rows (default: recognised by the columns)")
+    .option("--model <dir>", "model folder or hub id, whose tokenizer counts (default: bytes are counted)")
+    .option("--max-length <n>", "tokens of a row (default: as long as they are)", positiveInteger)
+    .addOption(
+      new Option("--prompt-truncation <how>", "prompts that are longer (default: keep_end)").choices([
+        ...pairTruncations,
+      ]),
+    )
+    .option("--separator <text>", "what stands between the documents of a text file (default: a file is one)")
+    .option("--chat-template <name>", "for conversations: chatml, human-assistant, plain, or a file")
+    .action(lazily(async () => (await import("./data-inspect-run.ts")).runDataInspect));
 }

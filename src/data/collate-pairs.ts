@@ -5,7 +5,7 @@
 
 import { type HostArray, hostArray } from "../graph/array.ts";
 import { type CollateOptions, collate } from "./collate.ts";
-import type { Example } from "./example.ts";
+import { type Example, exampleOf } from "./example.ts";
 import type { Pair } from "./pair.ts";
 
 /**
@@ -16,14 +16,8 @@ import type { Pair } from "./pair.ts";
 export type PairBatch = Record<"input_ids" | "labels" | "lengths", HostArray<"int64">>;
 
 /** A response of a pair as a row of its own; the tokens of the response count. */
-export function responseOf(pair: Pair, side: "chosen" | "rejected"): Example {
-  const ids = new Int32Array(pair.prompt.length + pair[side].length);
-  ids.set(pair.prompt);
-  ids.set(pair[side], pair.prompt.length);
-  const counts = new Uint8Array(ids.length).fill(1, pair.prompt.length);
-  counts[0] = 0; // nothing predicts the first token
-  return { ids, counts, segments: [ids.length], sources: [pair.source] };
-}
+export const responseOf = (pair: Pair, side: "chosen" | "rejected"): Example =>
+  exampleOf(pair.prompt, pair[side], pair.source);
 
 export function collatePairs(
   pairs: readonly Pair[],

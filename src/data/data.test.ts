@@ -257,10 +257,12 @@ describe("batches", () => {
   it("packing keeps every token and label, never cuts, and never exceeds the length", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 2, max: 32 }), { minLength: 1, maxLength: 80 }), (lengths) => {
-        const packed = packExamples(
-          lengths.map((n, i) => example(n, i)),
-          32,
-        );
+        const packed = [
+          ...packExamples(
+            lengths.map((n, i) => example(n, i)),
+            32,
+          ),
+        ];
         const total = lengths.reduce((a, b) => a + b, 0);
         expect(packed.flatMap(({ segments }) => segments).sort()).toEqual([...lengths].sort());
         expect(Math.max(...packed.map(({ ids }) => ids.length))).toBeLessThanOrEqual(32);
@@ -280,7 +282,7 @@ describe("batches", () => {
   });
 
   it("labels stand under the token that predicts them, padding is -100, packed rows say their places", () => {
-    const [packed] = packExamples([example(3), example(2)], 8) as [Example];
+    const packed = packExamples([example(3), example(2)], 8).at(0) as Example;
     const batch = collate([packed], { multipleOf: 4, maxLength: 7, packed: true, padId: 9 });
     const list = (x?: { data: BigInt64Array }) => [...(x?.data ?? [])].map(Number);
     expect(batch.input_ids.shape).toEqual([1, 7]);

@@ -3,6 +3,7 @@ import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import type { Example } from "./example.ts";
 import type { Purpose } from "./formats/index.ts";
 import type { DataInput } from "./input.ts";
+import type { RowList } from "./list.ts";
 import { type LoadOptions, loadRows } from "./node-load.ts";
 import { packExamples } from "./packing.ts";
 import { readsChat } from "./reads-chat.ts";
@@ -19,13 +20,15 @@ export interface DatasetOptions extends TokenizeOptions, LoadOptions {
 
 export interface Dataset {
   /** What a batch is made of; packed when asked. */
-  readonly examples: readonly Example[];
+  readonly examples: RowList<Example>;
   /** Before packing. */
-  readonly unpacked: readonly Example[];
+  readonly unpacked: RowList<Example>;
   readonly rows: number;
   /** Rows that were left out: place and reason. */
   readonly skipped: readonly string[];
   readonly packed: boolean;
+  /** Rows of each format. */
+  readonly formats?: Readonly<Record<string, number>>;
 }
 
 /** Rows that a language model is trained on as they are; ratings beside completions do not matter. */
@@ -46,13 +49,12 @@ export async function loadDataset(
   options: DatasetOptions,
 ): Promise<Dataset> {
   const chat = readsChat(tokenizer, options);
-  const { items, rows, skipped } = await loadRows(
+  const { items: unpacked, ...counts } = await loadRows(
     data,
     sftPurpose,
     () => ({ each: (row) => tokenizeRow(row, tokenizer, options) }),
     { ...options, chat },
   );
-  const unpacked = [...items];
   const examples = options.packing ? packExamples(unpacked, options.maxLength) : unpacked;
-  return { examples, unpacked, rows, skipped, packed: options.packing ?? false };
+  return { examples, unpacked, ...counts, packed: options.packing ?? false };
 }

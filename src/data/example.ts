@@ -16,3 +16,13 @@ export function labelCount({ counts }: Example): number {
   for (const c of counts) n += c;
   return n;
 }
+
+/** A prompt and its completion, of which only the completion counts. */
+export function exampleOf(prompt: Int32Array, completion: Int32Array, source: Source): Example {
+  const ids = new Int32Array(prompt.length + completion.length);
+  ids.set(prompt);
+  ids.set(completion, prompt.length);
+  const counts = new Uint8Array(ids.length).fill(1, prompt.length);
+  counts[0] = 0; // nothing predicts the first token
+  return { ids, counts, segments: [ids.length], sources: [source] };
+}

@@ -16,14 +16,25 @@ export { type Example, labelCount } from "./example.ts";
 export { type ExchangeOptions, encodeExchange, encodePrompt } from "./exchange.ts";
 export { formatNames } from "./formats/index.ts";
 export type { DataInput, DataPart, RowsInMemory } from "./input.ts";
-export type { RowList } from "./list.ts";
+export { type Inspection, type InspectOptions, inspectData } from "./inspect.ts";
+export { type LabelDataset, type Labelled, type LabelOptions, loadLabels } from "./labels.ts";
+export { type RowList, selected, take } from "./list.ts";
 export { type MixtureEnd, mixtureEnds } from "./mixture.ts";
 export { type RawRow, type ReadOptions, readRawRows } from "./node-files.ts";
+export { datasetFiles, datasetName } from "./node-hub-data.ts";
 export { readTexts } from "./node-texts.ts";
 export { packExamples } from "./packing.ts";
 export { type Pair, pairLength } from "./pair.ts";
 export { loadPreferences, type PreferenceDataset, type PreferenceOptions } from "./preferences.ts";
-export { type Preflight, preflight } from "./preflight.ts";
+export {
+  type Lengths,
+  labelPreflight,
+  type Piece,
+  type Preflight,
+  preferencePreflight,
+  preflight,
+  promptPreflight,
+} from "./preflight.ts";
 export { loadPrompts, type PromptDataset, type PromptExample, type PromptOptions } from "./prompts.ts";
 export { type Message, type Source, showSource, type Text } from "./rows.ts";
 export { encodePair, type SftRow, type TokenizeOptions, tokenizeRow } from "./tokenize.ts";

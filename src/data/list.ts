@@ -13,3 +13,7 @@ export const selected = <T>(order: ArrayLike<number>, at: (index: number) => T):
     for (let i = 0; i < order.length; i++) yield at(order[i] as number);
   },
 });
+
+/** The first rows as an array. */
+export const take = <T>(list: RowList<T>, count: number): T[] =>
+  Array.from({ length: Math.min(count, list.length) }, (_, i) => list.at(i) as T);

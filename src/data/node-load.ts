@@ -1,4 +1,5 @@
 /** From data as it was given to a list of what a trainer wants of each row, with a count of what was left out (Node). */
+import { access } from "node:fs/promises";
 import { AttuneError } from "../graph/errors.ts";
 import { type BadRows, collectBadRows, listed, type OnBadRow } from "./bad-rows.ts";
 import { DataError } from "./errors.ts";
@@ -8,6 +9,7 @@ import { type DataInput, type DataPart, partsOf } from "./input.ts";
 import type { RowList } from "./list.ts";
 import { type MixtureOptions, mixture } from "./mixture.ts";
 import { type RawRow, readRawRows } from "./node-files.ts";
+import { datasetFiles, datasetName } from "./node-hub-data.ts";
 import { createRowStore, type StoreOptions } from "./node-store.ts";
 import type { Columns, RowKind, RowOf, Sourced } from "./rows.ts";
 
@@ -60,7 +62,7 @@ export async function loadRows<K extends RowKind, T>(
     const { each, end } = work();
     const named = part.format ?? options.format;
     const format = named === undefined ? undefined : formatNamed(named);
-    for await (const raw of rawRows(part, bad, options)) {
+    for await (const raw of rawRows(part, options, bad)) {
       options.signal?.throwIfAborted();
       rows++;
       usable(raw.source, bad, () => {
@@ -96,12 +98,33 @@ export function usable(source: RawRow["source"], bad: BadRows, work: () => void)
   }
 }
 
-async function* rawRows(part: DataPart, bad: BadRows, { separator }: LoadOptions): AsyncIterable<RawRow> {
-  if (part.path !== undefined)
-    yield* readRawRows(part.path, {
+/** Rows as they stand in the files; what cannot be read of them is passed over. */
+export async function* rawRowsOf(data: DataInput, options: LoadOptions = {}): AsyncIterable<RawRow> {
+  for (const part of partsOf(data)) yield* rawRows(part, options);
+}
+
+async function* rawRows(
+  part: DataPart,
+  { separator, signal }: LoadOptions,
+  bad?: BadRows,
+): AsyncIterable<RawRow> {
+  for (const path of part.path === undefined ? [] : await filesAt(part.path, signal))
+    yield* readRawRows(path, {
       ...(separator !== undefined && { separator }),
-      onBadRow: (source, reason) => bad.add(source, reason),
+      onBadRow: (source, reason) => bad?.add(source, reason),
     });
   let line = 0;
   for await (const value of part.rows ?? []) yield { value, source: { file: "row", line: ++line } };
+}
+
+/** A file is itself; what is none, and may be the name of a data set on the hub, is downloaded. */
+async function filesAt(path: string, signal?: AbortSignal): Promise<readonly string[]> {
+  const name = datasetName(path);
+  const isThere =
+    name === undefined ||
+    (await access(path).then(
+      () => true,
+      () => false,
+    ));
+  return isThere ? [path] : datasetFiles(name, signal ? { signal } : {});
 }

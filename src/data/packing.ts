@@ -3,16 +3,17 @@
  * says by `segment_ids` and `position_ids` where each begins (Krell et al. 2021).
  */
 import type { Example } from "./example.ts";
+import { type RowList, selected } from "./list.ts";
 
-/** Rows of at most `maxLength` tokens, each of one or several examples, which are never cut. */
-export function packExamples(examples: readonly Example[], maxLength: number): Example[] {
+/** Rows of at most `maxLength` tokens, each of one or several examples, which are never cut; joined when asked for. */
+export function packExamples(examples: RowList<Example>, maxLength: number): RowList<Example> {
   const bins: { room: number; members: number[] }[] = [];
   const byRoom = new Map<number, number[]>(); // room left to bins
-  const order = examples
-    .map((_, i) => i)
-    .sort((a, b) => lengthOf(examples, b) - lengthOf(examples, a) || a - b);
+  const lengths = Int32Array.from(examples, ({ ids }) => ids.length);
+  const lengthOf = (i: number) => lengths[i] as number;
+  const order = Uint32Array.from(lengths, (_, i) => i).sort((a, b) => lengthOf(b) - lengthOf(a) || a - b);
   for (const i of order) {
-    const length = lengthOf(examples, i);
+    const length = lengthOf(i);
     const at = fitting(byRoom, length, maxLength);
     const bin = at === undefined ? { room: maxLength, members: [] } : (bins[at] as (typeof bins)[number]);
     const place = at ?? bins.push(bin) - 1;
@@ -22,10 +23,11 @@ export function packExamples(examples: readonly Example[], maxLength: number): E
     if (same) same.push(place);
     else byRoom.set(bin.room, [place]);
   }
-  return bins.map(({ members }) => joined(members.map((i) => examples[i] as Example)));
+  const places = Uint32Array.from(bins, (_, i) => i);
+  return selected(places, (place) =>
+    joined((bins[place]?.members ?? []).map((i) => examples.at(i) as Example)),
+  );
 }
-
-const lengthOf = (examples: readonly Example[], i: number): number => (examples[i] as Example).ids.length;
 
 /** Takes out the bin with the least room that is enough. */
 function fitting(byRoom: Map<number, number[]>, length: number, maxLength: number): number | undefined {

@@ -19,7 +19,7 @@ it("a new model with a tokenizer of the documents learns them, every document wh
     },
     {
       onStart({ train, tokenizer }) {
-        tokens = train.unpacked.reduce((n, { ids }) => n + ids.length, 0);
+        tokens = [...train.unpacked].reduce((n, { ids }) => n + ids.length, 0);
         expect(tokenizer.vocabSize).toBe(290);
         expect(train.packed).toBe(true);
         expect(train.examples.length).toBeLessThan(train.unpacked.length);

@@ -1,6 +1,6 @@
 /** Formats of rows: one table, from which a row's format is recognised by its columns, or taken by name. */
 import { DataError } from "../errors.ts";
-import type { Columns, RowKind, RowOf } from "../rows.ts";
+import type { Columns, Row, RowKind, RowOf, Text } from "../rows.ts";
 import { shown } from "./columns.ts";
 import { type Format, missingColumns, type ReadingOptions } from "./format.ts";
 import { publishedPreferences, publishedTexts } from "./published.ts";
@@ -54,8 +54,27 @@ export function readRow<K extends RowKind>(
     throw new DataError(refusal(columns, purpose, format));
   const missing = missingColumns(format, columns);
   if (missing.length > 0) throw new DataError(missingMessage(format, columns, missing));
-  return { row: format.read(columns, options) as unknown as RowOf<K>, format };
+  const row = format.read(columns, options);
+  for (const [name, text] of responsesOf(row)) if (isBlank(text)) throw new DataError(`${name}: is empty`);
+  return { row: row as unknown as RowOf<K>, format };
 }
+
+/** What a row answers its prompt with, by name. */
+function responsesOf(row: Row): readonly (readonly [string, Text])[] {
+  if (row.kind === "preference")
+    return [
+      ["chosen", row.chosen],
+      ["rejected", row.rejected],
+    ];
+  if (row.kind === "ranking") return row.completions.map((text, i) => [`completions[${i}]`, text] as const);
+  return "completion" in row ? [["completion", row.completion]] : [];
+}
+
+/** Nothing is said, and nothing is called. */
+const isBlank = (text: Text): boolean =>
+  typeof text === "string"
+    ? text.trim() === ""
+    : text.every(({ content, tool_calls }) => content.trim() === "" && tool_calls === undefined);
 
 const found = (row: Columns): string => `got ${Object.keys(row).join(", ") || "none"}`;
 

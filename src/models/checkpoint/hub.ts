@@ -1,7 +1,8 @@
 /**
  * Model names to folders (Node): a folder stays as it is, `org/name[@revision]` is downloaded from the Hugging Face hub.
+ * Data sets come the same way (see src/data/node-hub-data.ts).
  *
- * Only what Attune reads is fetched: JSON, chat template and safetensors. The cache has the layout of huggingface_hub
+ * Only what Attune reads is fetched: of a model JSON, chat template and safetensors. The cache has the layout of huggingface_hub
  * (blobs, refs, snapshots of symbolic links), so Python and Attune share downloads. Files are streamed to the disk and
  * checked against their size and, where the hub knows it, their SHA-256. The package's own snapshotDownload takes every
  * file of a repository and prints to standard output, hence its parts are put together here.
@@ -10,6 +11,7 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdir, open, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { HubApiError, ListFileEntry } from "@huggingface/hub";
+import { AttuneError } from "../../graph/errors.ts";
 import { CheckpointError } from "../errors.ts";
 
 export interface DownloadProgress {
@@ -33,6 +35,19 @@ export interface ResolveModelOptions {
   readonly onProgress?: (progress: DownloadProgress) => void;
   readonly signal?: AbortSignal;
 }
+
+/** A kind of repository on the hub: what of it is wanted, and how it is spoken of. */
+export interface RepositoryKind {
+  readonly type: "model" | "dataset";
+  /** For messages: "model". */
+  readonly called: string;
+  /** @throws AttuneError when there is nothing that can be used */
+  wanted(entries: readonly ListFileEntry[], id: string): readonly ListFileEntry[];
+  /** What a cached snapshot still lacks. */
+  missing(snapshot: string): Promise<string[]>;
+}
+
+const model: RepositoryKind = { type: "model", called: "model", wanted: wantedFiles, missing: missingFiles };
 
 const isOn = (value: string | undefined): boolean => /^(1|on|yes|true)$/i.test(value ?? "");
 const isFolder = (path: string): Promise<boolean> =>
@@ -59,15 +74,24 @@ export async function resolveModel(name: string, options: ResolveModelOptions = 
       `${name}: no such folder, and not a name on the Hugging Face hub (org/name[@revision])`,
     );
   const [, id = "", inName] = match;
-  const revision = inName ?? options.revision ?? "main";
+  return resolveRepository(model, id, { ...options, ...(inName !== undefined && { revision: inName }) });
+}
+
+/** The folder of a repository's snapshot in the cache, with what is wanted of it. */
+export async function resolveRepository(
+  kind: RepositoryKind,
+  id: string,
+  options: ResolveModelOptions = {},
+): Promise<string> {
+  const { revision = "main" } = options;
   if (revision.split("/").includes(".."))
-    throw new CheckpointError(`${name}: ${revision} is not a branch, tag or commit`);
+    throw new CheckpointError(`${id}: ${revision} is not a branch, tag or commit`);
   const { env } = process;
   // Not imported above: whoever names a folder does not wait for it.
   const { getHFHubCachePath } = await import("@huggingface/hub");
   const offline = options.offline ?? (isOn(env.HF_HUB_OFFLINE) || isOn(env.TRANSFORMERS_OFFLINE));
-  const storage = join(options.cacheDir ?? getHFHubCachePath(), `models--${id.replaceAll("/", "--")}`);
-  if (offline) return fromCache(storage, id, revision);
+  const storage = join(options.cacheDir ?? getHFHubCachePath(), `${kind.type}s--${id.replaceAll("/", "--")}`);
+  if (offline) return fromCache(kind, storage, id, revision);
 
   const endpoint = (options.endpoint ?? env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
   const token = options.token ?? env.HF_TOKEN;
@@ -76,13 +100,18 @@ export async function resolveModel(name: string, options: ResolveModelOptions = 
       "HF_TOKEN: a Hugging Face token starts with hf_, got something else: correct or unset it",
     );
   try {
-    return await download(storage, { ...options, id, revision, endpoint, token: token || undefined });
+    return await download(kind, storage, { ...options, id, revision, endpoint, token: token || undefined });
   } catch (error) {
-    throw readable(error, { id, revision, endpoint, signal: options.signal });
+    throw readable(error, { kind, id, revision, endpoint, signal: options.signal });
   }
 }
 
-async function fromCache(storage: string, id: string, revision: string): Promise<string> {
+async function fromCache(
+  kind: RepositoryKind,
+  storage: string,
+  id: string,
+  revision: string,
+): Promise<string> {
   const sha = await readFile(join(storage, "refs", revision), "utf8").then(
     (text) => text.trim(),
     () => revision,
@@ -92,7 +121,7 @@ async function fromCache(storage: string, id: string, revision: string): Promise
     throw new CheckpointError(
       `${id}@${revision} is not in the cache (${storage}) and downloads are off: run once without HF_HUB_OFFLINE`,
     );
-  const missing = await missingFiles(snapshot);
+  const missing = await kind.missing(snapshot);
   if (missing.length > 0)
     throw new CheckpointError(
       `${id}@${revision} is incomplete in the cache, ${missing.join(", ")} missing: run once without HF_HUB_OFFLINE`,
@@ -120,16 +149,18 @@ interface Remote extends ResolveModelOptions {
   readonly endpoint: string;
 }
 
-async function download(storage: string, remote: Remote): Promise<string> {
+async function download(kind: RepositoryKind, storage: string, remote: Remote): Promise<string> {
   const { id, revision, endpoint, token: accessToken, signal } = remote;
   const request: typeof fetch = (input, init) => fetch(input, { ...init, signal });
   const hub = { hubUrl: endpoint, accessToken, fetch: request };
-  const { listFiles, modelInfo } = await import("@huggingface/hub");
-  const { sha } = await modelInfo({ name: id, revision, additionalFields: ["sha"], ...hub });
+  const { datasetInfo, listFiles, modelInfo } = await import("@huggingface/hub");
+  const asked = { name: id, revision, additionalFields: ["sha" as const], ...hub };
+  const { sha } = kind.type === "model" ? await modelInfo(asked) : await datasetInfo(asked);
+  const repo = { type: kind.type, name: id };
   const entries: ListFileEntry[] = [];
-  for await (const entry of listFiles({ repo: { type: "model", name: id }, revision: sha, ...hub }))
+  for await (const entry of listFiles({ repo, revision: sha, recursive: kind.type === "dataset", ...hub }))
     entries.push(entry);
-  const wanted = wantedFiles(entries, id);
+  const wanted = kind.wanted(entries, id);
 
   const snapshot = join(storage, "snapshots", sha);
   await mkdir(snapshot, { recursive: true });
@@ -142,7 +173,7 @@ async function download(storage: string, remote: Remote): Promise<string> {
       remote.onProgress?.({ file: entry.path, received: received + bytes, total });
     if (!(await isThere(pointer))) {
       const blob = join(storage, "blobs", entry.lfs?.oid ?? entry.xetHash ?? (entry.oid as string));
-      if (!(await isThere(blob))) await downloadBlob(blob, entry, { ...hub, id, sha, signal }, report);
+      if (!(await isThere(blob))) await downloadBlob(blob, entry, { ...hub, repo, sha, signal }, report);
       await link(blob, pointer);
     }
     received += entry.size;
@@ -187,16 +218,17 @@ async function downloadBlob(
     hubUrl: string;
     accessToken?: string;
     fetch: typeof fetch;
-    id: string;
+    repo: { type: "model" | "dataset"; name: string };
     sha: string;
     signal?: AbortSignal;
   },
   report: (bytes: number) => void,
 ): Promise<void> {
-  const { id, sha, signal, ...access } = hub;
+  const { repo, sha, signal, ...access } = hub;
+  const { name: id } = repo;
   const { downloadFile } = await import("@huggingface/hub");
   const body = await downloadFile({
-    repo: { type: "model", name: id },
+    repo,
     path: entry.path,
     revision: sha,
     ...access,
@@ -244,6 +276,7 @@ async function downloadBlob(
 
 /** Links a snapshot's file to its blob; copies where links are not allowed (Windows). */
 async function link(blob: string, pointer: string): Promise<void> {
+  await mkdir(dirname(pointer), { recursive: true });
   await rm(pointer, { force: true });
   await symlink(relative(dirname(pointer), blob), pointer).catch(() => copyFile(blob, pointer));
 }
@@ -252,19 +285,20 @@ async function link(blob: string, pointer: string): Promise<void> {
 function readable(
   error: unknown,
   {
+    kind: { called },
     id,
     revision,
     endpoint,
     signal,
-  }: { id: string; revision: string; endpoint: string; signal?: AbortSignal },
+  }: { kind: RepositoryKind; id: string; revision: string; endpoint: string; signal?: AbortSignal },
 ): unknown {
-  if (error instanceof CheckpointError || signal?.aborted) return error;
+  if (error instanceof AttuneError || signal?.aborted) return error;
   if (error instanceof Error && "statusCode" in error) {
     const { statusCode } = error as HubApiError;
     const advice: Record<number, string> = {
       401: "it does not exist, or it is private or gated: check the name, and set HF_TOKEN if you have access",
       403: "access is not granted: accept its terms on the hub and set HF_TOKEN",
-      404: "there is no folder or hub model of this name and revision",
+      404: `there is no ${called === "model" ? "folder" : "file"} or hub ${called} of this name and revision`,
       429: "the hub asks to slow down: wait and run again",
     };
     const what = advice[statusCode] ?? "the hub failed: run again later";
@@ -283,7 +317,7 @@ function readable(
   if (!(error instanceof TypeError) && typeof error !== "string" && code === undefined) return error;
   const reason = cause?.code ?? cause?.message ?? message ?? String(error);
   return new CheckpointError(
-    `${id}@${revision}: no such folder here, and ${endpoint} cannot be reached (${reason}): check the name and the connection, or set HF_HUB_OFFLINE=1 with a cached model`,
+    `${id}@${revision}: no such ${called === "model" ? "folder" : "file"} here, and ${endpoint} cannot be reached (${reason}): check the name and the connection, or set HF_HUB_OFFLINE=1 with a cached ${called}`,
     { cause: error },
   );
 }

@@ -22,7 +22,7 @@ const layers = [
 /** Files of the browser-safe rooms whose job is IO; only these may import `node:` modules and node-only packages. */
 const ioFile = "/(node|worker|hub|checkpoint|folder)[^/]*[.]ts$";
 const testFile = "[.](test|fixture)[.]ts$";
-const browserSafe = "^src/(graph|models|data|optim|generate)/";
+const browserSafe = "^src/(graph|models|data|optim|generate|reward)/";
 
 const roomOrder = layers.flatMap((row, level) =>
   row.map((room) => {

@@ -3,7 +3,15 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { expect, it } from "vitest";
 
-const entries = ["graph/browser", "graph/index", "models/browser", "generate/index", "optim/index"];
+const entries = [
+  "graph/browser",
+  "graph/index",
+  "models/browser",
+  "generate/index",
+  "optim/index",
+  "reward/rules/index",
+  "reward/remote",
+];
 
 it.each(entries)("src/%s.ts bundles for a browser", async (entry) => {
   const { errors } = await build({

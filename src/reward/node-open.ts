@@ -1,13 +1,18 @@
 /** Opens a reward from what was written: finds the rule, loads the module or the model, joins the parts of a sum. */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { z } from "zod";
 import type { Engine } from "../graph/index.ts";
 import { nearest } from "../graph/nearest.ts";
+import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { checkpointReward } from "./checkpoint-reward.ts";
 import { moduleReward } from "./node-module.ts";
+import { parseOptions } from "./parse-options.ts";
 import { remoteReward } from "./remote.ts";
 import { checked, type OpenedReward, type Reward, RewardError } from "./reward.ts";
 import { ruleReward, rules } from "./rules/index.ts";
+import { number } from "./rules/rule.ts";
 import { type ParsedReward, parseReward, type RewardSpec } from "./spec.ts";
 import { scoreParts, uniqueNames } from "./sum.ts";
 
@@ -29,6 +34,11 @@ export interface OpenRewardOptions {
 export const openReward = (spec: RewardSpec, options: OpenRewardOptions = {}): Promise<OpenedReward> =>
   open(parseReward(spec), options);
 
+const modelOptions = z.strictObject({
+  /** Rows that are scored together. */
+  batch_size: number().optional(),
+});
+
 type Opener<K extends ParsedReward["kind"]> = (
   parsed: Extract<ParsedReward, { kind: K }>,
   options: OpenRewardOptions,
@@ -41,6 +51,12 @@ const simple = (name: string, reward: Reward): OpenedReward => ({
 });
 
 const openers: { readonly [K in ParsedReward["kind"]]: Opener<K> } = {
+  gold: async ({ name }) => {
+    const { goldScore } = await import("../data/world/gold.ts");
+    return simple(name, (batch) =>
+      batch.map(({ prompt, completion }) => goldScore(prompt, completion).overall),
+    );
+  },
   function: ({ name, reward }) => simple(name, reward),
   rule: ({ name, rule, options }) => simple(name, ruleReward(rule, options)),
   module: async ({ name, path, exported }, { baseDir }) =>
@@ -55,22 +71,31 @@ const open = async (parsed: ParsedReward, options: OpenRewardOptions): Promise<O
   (openers[parsed.kind] as Opener<ParsedReward["kind"]>)(parsed as never, options);
 
 async function openModel(
-  { name, model }: Extract<ParsedReward, { kind: "model" }>,
+  { name, model, options: given }: Extract<ParsedReward, { kind: "model" }>,
   { engine, tokenizer, baseDir = ".", signal }: OpenRewardOptions,
 ): Promise<OpenedReward> {
   const folder = resolve(baseDir, model);
   const isFolder = existsSync(folder);
   if (!isFolder && !model.includes("/")) {
-    const meant = nearest(model, Object.keys(rules));
+    const names = Object.keys(rules);
+    const meant = nearest(model, names);
     throw new RewardError(
-      `reward ${model}: there is no such folder and no such rule${meant === undefined ? "; a hub id is org/name, rules are " + Object.keys(rules).join(", ") : `; did you mean rule:${meant}?`}`,
+      `reward ${model}: there is no such folder and no such rule; ` +
+        (meant === undefined
+          ? `a hub id is org/name, rules are ${names.join(", ")}`
+          : `did you mean rule:${meant}?`),
       { wrongUsage: true },
     );
   }
   if (!engine) throw new RewardError(`reward ${model}: a reward model needs an engine, none was given`);
-  throw new RewardError(
-    `reward ${name}: reward models cannot be opened yet ${folder} ${tokenizer} ${signal}`,
-  );
+  const { batch_size } = parseOptions(`reward ${model}`, modelOptions, given);
+  const loaded = await loadModel(isFolder ? folder : model, { ...(signal && { signal }) });
+  return checkpointReward(loaded, {
+    engine,
+    name,
+    ...(tokenizer && { policyTokenizer: tokenizer }),
+    ...(batch_size !== undefined && { batchSize: batch_size }),
+  });
 }
 
 async function openSum(

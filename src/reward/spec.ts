@@ -5,11 +5,12 @@
  *     rule:length_band?min=5&max=30      a rule and its options; `length_band` alone will do for one without
  *     ./my-reward.ts#brevity             a function that a module exports (without #: default, or `reward`)
  *     http://host:5000/get_reward        a server
+ *     world:gold                         what the built-in world thinks of it
  *     0.5*rule:rouge                     a part of a sum, with its weight
  *
  * A list is a sum. In a recipe each may be an object instead, with the options beside: `{rule: length_band, min: 5}`,
- * `{model: runs/rm}`, `{module: ./my-reward.ts}`, `{url: http://..., timeout: 30}`, and `{reward: ..., weight: 0.5}`
- * for a part of a sum. A function is a reward already.
+ * `{model: runs/rm}`, `{module: ./my-reward.ts}`, `{url: http://..., timeout: 30}`; `weight` and `name` may stand beside
+ * them, and beside `{reward: ...}`, which is any of these. A function is a reward already.
  */
 import { z } from "zod";
 import { parseOptions } from "./parse-options.ts";
@@ -21,16 +22,18 @@ import { number } from "./rules/rule.ts";
 /** A reward as it may be written. */
 export type RewardSpec = string | Reward | RewardObject | readonly RewardSpec[];
 
-export type RewardObject =
+export type RewardObject = { readonly weight?: number; readonly name?: string } & (
   | ({ readonly rule: string } & Readonly<Record<string, unknown>>)
   | ({ readonly model: string } & Readonly<Record<string, unknown>>)
   | { readonly module: string; readonly export?: string }
   | ({ readonly url: string } & Readonly<z.input<typeof remoteOptions>>)
-  | { readonly reward: RewardSpec; readonly weight?: number; readonly name?: string };
+  | { readonly reward: RewardSpec }
+);
 
 /** What was meant. */
 export type ParsedReward = { readonly name: string } & (
   | { readonly kind: "function"; readonly reward: Reward }
+  | { readonly kind: "gold" }
   | { readonly kind: "rule"; readonly rule: string; readonly options: Options }
   | { readonly kind: "model"; readonly model: string; readonly options: Options }
   | { readonly kind: "module"; readonly path: string; readonly exported?: string }
@@ -53,7 +56,7 @@ export function parseReward(spec: unknown): ParsedReward {
     return { kind: "function", name: spec.name || "function", reward: spec as Reward };
   if (typeof spec === "string") return parseText(spec);
   if (Array.isArray(spec)) return parseSum(spec);
-  if (typeof spec === "object" && spec !== null) return parseObject(spec as Record<string, unknown>);
+  if (typeof spec === "object" && spec !== null) return parseSum([spec]);
   throw new RewardError(`reward: ${forms} is required, got ${JSON.stringify(spec) ?? "nothing"}`, {
     wrongUsage: true,
   });
@@ -69,6 +72,7 @@ function parseText(text: string): ParsedReward {
   if (spec === "")
     throw new RewardError(`reward: ${forms} is required, got an empty text`, { wrongUsage: true });
   if (weighted.test(spec)) return parseSum([spec]);
+  if (spec === "world:gold") return { kind: "gold", name: spec };
   if (spec.startsWith("rule:")) return parseRule(spec.slice("rule:".length));
   if (/^https?:\/\//i.test(spec)) return parseObject({ url: spec });
   if (modulePath.test(spec)) {
@@ -84,11 +88,8 @@ function parseRule(text: string): ParsedReward {
   return parseObject({ ...Object.fromEntries(new URLSearchParams(query)), rule });
 }
 
-const partKeys = z.strictObject({
-  reward: z.unknown(),
-  weight: number().default(1),
-  name: z.string().optional(),
-});
+const partKeys = z.strictObject({ weight: number().default(1), name: z.string().optional() });
+const wrapped = z.strictObject({ reward: z.unknown() });
 const moduleKeys = z.strictObject({ module: z.string(), export: z.string().optional() });
 
 /** By the key that says what it is. */
@@ -101,6 +102,7 @@ const objects: Record<string, (spec: Record<string, unknown>) => ParsedReward> =
     return { kind: "module", name, path: module, ...(exported !== undefined && { exported }) };
   },
   url: ({ url, ...options }) => {
+    if (!URL.canParse(`${url}`)) throw new RewardError(`reward ${url}: this is no URL`, { wrongUsage: true });
     const { host, pathname } = new URL(`${url}`);
     const name = `${host}${pathname}`;
     return {
@@ -110,17 +112,16 @@ const objects: Record<string, (spec: Record<string, unknown>) => ParsedReward> =
       options: parseOptions(`reward ${name}`, remoteOptions, options),
     };
   },
-  reward: (spec) => parseSum([spec]),
 };
 
 function parseObject(spec: Record<string, unknown>): ParsedReward {
   const [key, ...others] = Object.keys(objects).filter((name) => spec[name] !== undefined);
   if (key === undefined || others.length > 0)
     throw new RewardError(
-      `reward: one of the keys ${Object.keys(objects).join(", ")} is required, got ${Object.keys(spec).join(", ") || "none"}`,
+      `reward: one of the keys ${[...Object.keys(objects), "reward"].join(", ")} is required, got ${Object.keys(spec).join(", ") || "none"}`,
       { wrongUsage: true },
     );
-  if (key !== "reward" && typeof spec[key] !== "string")
+  if (typeof spec[key] !== "string")
     throw new RewardError(`reward ${key}: a text is required, got ${JSON.stringify(spec[key])}`, {
       wrongUsage: true,
     });
@@ -140,12 +141,18 @@ function parseSum(list: readonly unknown[]): ParsedReward {
   return { kind: "sum", name, parts };
 }
 
+/** A text may begin with its weight; an object may have `weight` and `name` beside what it is. */
 function parsePart(spec: unknown): { weight: number; reward: ParsedReward } {
   const text = typeof spec === "string" ? weighted.exec(spec) : null;
   if (text) return { weight: Number(text[1]), reward: parseReward(text[2]) };
-  if (typeof spec !== "object" || spec === null || !("reward" in spec))
+  if (typeof spec !== "object" || spec === null || Array.isArray(spec))
     return { weight: 1, reward: parseReward(spec) };
-  const { reward, weight, name } = parseOptions("reward", partKeys, spec);
-  const parsed = parseReward(reward);
-  return { weight, reward: name === undefined ? parsed : { ...parsed, name } };
+  const { weight: given, name: called, ...rest } = spec as Record<string, unknown>;
+  const { weight, name } = parseOptions("reward", partKeys, {
+    ...(given !== undefined && { weight: given }),
+    ...(called !== undefined && { name: called }),
+  });
+  const reward =
+    "reward" in rest ? parseReward(parseOptions("reward", wrapped, rest).reward) : parseObject(rest);
+  return { weight, reward: name === undefined ? reward : { ...reward, name } };
 }

@@ -1,0 +1,27 @@
+/**
+ * Rewards: functions from a batch of responses to scores, whatever they are made of.
+ *
+ * @example
+ * import { openReward } from "attune/reward";
+ *
+ * const reward = await openReward(["rule:length_band?min=3&max=12", "0.5*rule:clarifying_question"]);
+ * await reward.score([{ prompt: "Book a table.", completion: "For how many people, and when?" }]); // [1.5]
+ */
+export { type CheckpointRewardOptions, checkpointReward } from "./checkpoint-reward.ts";
+export { moduleReward } from "./node-module.ts";
+export { type OpenRewardOptions, openReward } from "./node-open.ts";
+export { type RemoteOptions, type RemoteParts, remoteReward } from "./remote.ts";
+export {
+  checked,
+  type OpenedReward,
+  type Reward,
+  RewardError,
+  type RewardInput,
+  type RewardParts,
+} from "./reward.ts";
+export { type RougeVariant, rouge, rougeVariants } from "./rouge.ts";
+export { isRule, ruleReward, rules } from "./rules/index.ts";
+export type { Rule } from "./rules/rule.ts";
+export { createScorer, type Scorer, type ScorerOptions } from "./scorer.ts";
+export { type ParsedReward, parseReward, type RewardObject, type RewardSpec } from "./spec.ts";
+export { scoreParts, type WeightedReward, weightedSum } from "./sum.ts";

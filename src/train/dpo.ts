@@ -70,7 +70,7 @@ export async function dpo(options: DpoOptions, hooks: DpoHooks = {}): Promise<Dp
         },
         async prepare({ engine, run }) {
           const batchSize = o.precomputeRefBatchSize ?? o.batchSize;
-          reference = await openReference(engine, refModel, { batchSize, dir: run?.dir });
+          reference = openReference(engine, refModel, { batchSize, dir: run?.dir });
           if (!o.precomputeRefLogProbs) return;
           for (const set of [train, held]) if (set) await reference.all(set.pairs);
           await reference.close();

@@ -37,24 +37,23 @@ export interface Reference {
   close(): Promise<void>;
 }
 
-/** Opens a reference; its weights stay in the engine until it is closed. */
-export async function openReference(
+/** A reference; once it was asked, its weights are in the engine until it is closed. */
+export function openReference(
   engine: Engine,
   { config, parameters }: Model,
   { batchSize, dir }: ReferenceOptions,
-): Promise<Reference> {
-  const specs = parameterSpecs(config);
-  const program = await engine.load(
-    compile(
-      (params, batch) => ({ logps: responseLogProbs(config, params, batch) }),
-      [specs, preferenceSpec] as const,
-      {
-        provider: engine.provider,
-      },
+): Reference {
+  const load = async () => ({
+    program: await engine.load(
+      compile(
+        (params, batch) => ({ logps: responseLogProbs(config, params, batch) }),
+        [parameterSpecs(config), preferenceSpec] as const,
+        { provider: engine.provider },
+      ),
     ),
-  );
-  const weights = await engine.put(unflatten(parameters));
-  let isClosed = false;
+    weights: await engine.put(unflatten(parameters)),
+  });
+  let loaded: ReturnType<typeof load> | undefined; // when it is first asked, and not when a file has the answers
   const known = new Map<RowList<PairIds>, Float32Array>();
   const valuesOf = (pairs: RowList<PairIds>): Float32Array => {
     const values = known.get(pairs) ?? new Float32Array(2 * pairs.length).fill(Number.NaN);
@@ -63,6 +62,8 @@ export async function openReference(
   };
   const compute = async (pairs: RowList<PairIds>, indices: readonly number[]) => {
     const values = valuesOf(pairs);
+    loaded ??= load();
+    const { program, weights } = await loaded;
     for (const part of chunks(indices, batchSize)) {
       const batch = collatePreferences(part.map((i) => pairs.at(i) as PairIds));
       const { data } = (await engine.run(program, [weights, batch])).logps as HostArray;
@@ -98,8 +99,9 @@ export async function openReference(
       await rename(`${path}.new`, path);
     },
     async close() {
-      if (isClosed) return;
-      isClosed = true;
+      if (!loaded) return;
+      const { program, weights } = await loaded;
+      loaded = undefined;
       await engine.free(weights);
       await engine.unload(program);
     },

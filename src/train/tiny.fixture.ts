@@ -34,3 +34,14 @@ export function tinyModel(seed = 0): Model {
   });
   return createModel(shape, seed, tokenizer, "tiny");
 }
+
+/** For each sentence a prompt, its own end, and that of another sentence. */
+export const preferences = sentences.map((text, i) => {
+  const cut = text.indexOf(" ", 6);
+  const other = sentences[(i * 7 + 5) % sentences.length] as string;
+  return {
+    prompt: text.slice(0, cut),
+    chosen: text.slice(cut),
+    rejected: other.slice(other.indexOf(" ", 12)),
+  };
+});

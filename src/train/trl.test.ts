@@ -1,4 +1,4 @@
-/** SFT and DPO beside TRL 1.16: what its trainers log in four AdamW steps (test/parity/sft.py and dpo.py). */
+/** SFT, DPO and reward models beside TRL 1.16: what its trainers log in four AdamW steps (test/parity/sft.py, ...). */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Example } from "../data/example.ts";
@@ -12,6 +12,7 @@ import { languageModelLoss } from "./language-model.ts";
 import { dpoSpec, pairRows } from "./preference-batch.ts";
 import { preferenceLosses } from "./preference-losses.ts";
 import { openReference, type Reference } from "./reference.ts";
+import { rewardLoss, rewardRows, rewardSpec } from "./reward-loss.ts";
 
 type Figures = Readonly<Record<string, number>>;
 const golden = (name: string) => JSON.parse(readFileSync(`test/parity/golden/${name}.json`, "utf8"));
@@ -78,39 +79,40 @@ describe("SFT", () => {
   });
 });
 
+const pairOf = ({ prompt, chosen, rejected }: Record<"prompt" | "chosen" | "rejected", number[]>): Pair => ({
+  prompt: Int32Array.from(prompt),
+  chosen: Int32Array.from(chosen),
+  rejected: Int32Array.from(rejected),
+  texts: { prompt: "", chosen: "", rejected: "" },
+  row: {},
+  source,
+});
+
+const scaledBy = (scale: number, model: Model): Model =>
+  withParameters(
+    model,
+    Object.fromEntries(
+      Object.entries(model.parameters).map(([name, { shape, data }]) => [
+        name,
+        hostArray(
+          "float32",
+          shape,
+          Float32Array.from(data as Float32Array, (x) => x * scale),
+        ),
+      ]),
+    ),
+  );
+
 describe("DPO", () => {
   const { scale, pairs: ids, learning_rate, cases } = golden("dpo");
-  const pairs = (ids as Record<"prompt" | "chosen" | "rejected", number[]>[]).map(
-    ({ prompt, chosen, rejected }): Pair => ({
-      prompt: Int32Array.from(prompt),
-      chosen: Int32Array.from(chosen),
-      rejected: Int32Array.from(rejected),
-      texts: { prompt: "", chosen: "", rejected: "" },
-      row: {},
-      source,
-    }),
-  );
-  const scaled = (model: Model) =>
-    withParameters(
-      model,
-      Object.fromEntries(
-        Object.entries(model.parameters).map(([name, { shape, data }]) => [
-          name,
-          hostArray(
-            "float32",
-            shape,
-            Float32Array.from(data as Float32Array, (x) => x * scale),
-          ),
-        ]),
-      ),
-    );
+  const pairs: Pair[] = ids.map(pairOf);
 
   it.each(Object.keys(cases))(
     "has the losses, rewards, log-probabilities and norms of TRL (%s)",
     async (key) => {
       const base = await modelOf(key.split("/")[0] as string);
       const { beta, steps: theirs } = cases[key];
-      const model = scaled(base);
+      const model = scaledBy(scale, base);
       let reference: Reference | undefined;
       const steps = await logged(
         {
@@ -119,7 +121,7 @@ describe("DPO", () => {
           batchSpec: dpoSpec,
           rows: pairRows(pairs, (indices) => (reference as Reference).of(pairs, indices)),
           prepare: async ({ engine }) => {
-            reference = await openReference(engine, base, { batchSize: 2 });
+            reference = openReference(engine, base, { batchSize: 2 });
           },
         },
         learning_rate,
@@ -138,4 +140,39 @@ describe("DPO", () => {
       ]);
     },
   );
+});
+
+describe("reward", () => {
+  const { rows, margins, learning_rate, cases } = golden("reward");
+
+  it.each(Object.keys(cases))("has the losses, metrics and norms of TRL (%s)", async (key) => {
+    const [name, what] = key.split("/") as [string, string];
+    const model = scaledBy(0.5, await modelOf(`${name}-score`));
+    const facts = { margin: what === "margin", tie: false };
+    const pairs = (rows as Parameters<typeof pairOf>[0][]).map((row, i) => ({
+      ...pairOf(row),
+      margin: margins[i] as number,
+    }));
+    const steps = await logged(
+      {
+        model,
+        loss: rewardLoss(model.config, { centerRewardsCoefficient: what === "centred" ? 0.1 : 0 }),
+        batchSpec: rewardSpec(facts),
+        rows: rewardRows(pairs, facts),
+      },
+      learning_rate,
+      pairs.length,
+    );
+    expectAlike(steps, cases[key], [
+      "loss",
+      "grad_norm",
+      "accuracy",
+      "margin",
+      "min_reward",
+      "mean_reward",
+      "max_reward",
+      "num_tokens",
+      "epoch",
+    ]);
+  });
 });

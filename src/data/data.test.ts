@@ -16,7 +16,6 @@ import { readRawRows } from "./node-files.ts";
 import { packExamples } from "./packing.ts";
 import { preflight } from "./preflight.ts";
 import { type TokenizeOptions, tokenizeRow } from "./tokenize.ts";
-import { residents, townStories } from "./town.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -290,25 +289,5 @@ describe("batches", () => {
     expect(list(batch.labels)).toEqual([2, 3, -100, 2, -100, -100, -100]);
     expect(list(batch.segment_ids)).toEqual([1, 1, 1, 2, 2, 0, 0]);
     expect(list(batch.position_ids)).toEqual([0, 1, 2, 0, 1, 0, 0]);
-  });
-});
-
-describe("the town", () => {
-  it("tells the same stories for the same seed, whichever are asked for, and others for another", () => {
-    const stories = townStories(30, 5);
-    expect(townStories(10, 5, 20)).toEqual(stories.slice(20));
-    expect(townStories(30, 6)).not.toEqual(stories);
-    expect(new Set(stories).size).toBeGreaterThan(28);
-  });
-
-  it("keeps its facts: a pet belongs to its owner in every story", () => {
-    for (const story of townStories(300, 1))
-      for (const { name, trade, petName, pet } of residents) {
-        if (story.includes(petName)) expect(story).toContain(name);
-        for (const [, said] of story.matchAll(new RegExp(`${name},? the (\\w+)`, "g")))
-          expect(trade.startsWith(said as string)).toBe(true);
-        for (const [, said] of story.matchAll(new RegExp(`${petName} the (\\w+)`, "g")))
-          expect(said).toBe(pet);
-      }
   });
 });

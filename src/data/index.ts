@@ -2,9 +2,11 @@
  * Data: rows of files to tokens, masks and batches.
  *
  * @example
- * import { townStories } from "attune/data";
+ * import { createWorld } from "attune/data";
  *
- * const [story] = townStories(1, 7); // the same text on every machine
+ * const world = createWorld({ seed: 7 }); // the same rows on every machine
+ * const [row] = world.demonstrations(1);
+ * const { overall, honest } = world.goldScore(row.prompt, row.completion);
  */
 export type { OnBadRow } from "./bad-rows.ts";
 export { epochBatches } from "./batches.ts";
@@ -37,6 +39,9 @@ export {
 } from "./preflight.ts";
 export { loadPrompts, type PromptDataset, type PromptExample, type PromptOptions } from "./prompts.ts";
 export { type Message, type Source, showSource, type Text } from "./rows.ts";
+export { type SynthOptions, type SynthTemplates, synthesize } from "./synth.ts";
 export { encodePair, type SftRow, type TokenizeOptions, tokenizeRow } from "./tokenize.ts";
-export { townName, townStories } from "./town.ts";
 export { type PairTruncation, pairTruncations, type Truncation, truncations } from "./truncation.ts";
+export { type GoldScore, goldScore, goldWeights } from "./world/gold.ts";
+export { type KindName, kindNames, type Level, levels } from "./world/kind.ts";
+export { createWorld, type World } from "./world/world.ts";

@@ -26,6 +26,20 @@ describe("on a terminal", () => {
     expect(text().endsWith("\n")).toBe(true);
   });
 
+  it("under RL says reward and KL, beside speed and time left", () => {
+    const { progress, clock, text } = setup({ isTTY: true, label: "ppo" });
+    for (const step of [1, 2]) {
+      clock.ms += 2_000;
+      progress.update(step, {
+        units: step * 8_000,
+        metrics: { "objective/scores": 0.51234, "objective/kl": 2.5 },
+      });
+    }
+    expect(text().split("\r").at(-1)).toBe(
+      "ppo  [....................]  2/100  4.00k tok/s  3 min 16 s left  reward 0.5123  KL 2.5",
+    );
+  });
+
   it("redraws at most ten times a second, and never exceeds the width", () => {
     const { progress, clock, text } = setup({ isTTY: true, columns: 40 });
     for (let step = 0; step <= 100; step++) {
@@ -66,6 +80,15 @@ describe("in a log file", () => {
     clock.ms = 5_000;
     progress.update(95);
     expect(text().trimEnd().split("\n").at(-1)).toBe("train  95/100  5 s left");
+  });
+
+  it("the tokens of the run before do not count as the speed of the resumed one", () => {
+    const { progress, clock, text } = setup({ isTTY: false, plainEvery: 0 });
+    clock.ms = 1_000;
+    progress.update(91, { units: 910_000 });
+    clock.ms = 3_000;
+    progress.update(92, { units: 920_000 });
+    expect(text().trimEnd().split("\n")).toEqual(["train  91/100", "train  92/100  5.00k tok/s  16 s left"]);
   });
 
   it("nothing at all under quiet but what is logged", () => {

@@ -1,5 +1,5 @@
 /**
- * One progress line on standard error: bar, step, rate, time left, a few metrics.
+ * One progress line on standard error: bar, step, rate, time left, a few metrics (loss; reward and KL under RL).
  * On a terminal the line updates in place; elsewhere (a log file, CI) a plain line follows every few seconds.
  * Written here because cli-progress and its like draw the bar only: the token rate over a window, the plain lines
  * for logs and the numbers that fit the width are what this file is about.
@@ -41,6 +41,17 @@ const redrawEvery = 100; // ms, on a terminal
 const rateWindow = 15_000; // ms: rate and time left follow the last quarter of a minute
 const barWidth = 20;
 
+/** What a line calls the metrics of RL, whose own names would fill it. */
+const shortNames: Readonly<Record<string, string>> = {
+  "objective/scores": "reward",
+  "objective/rlhf_reward": "reward less KL",
+  "objective/kl": "KL",
+  "policy/entropy_avg": "entropy",
+  "rewards/accuracies": "accuracy",
+  "rewards/margins": "margin",
+  "completions/mean_length": "length",
+};
+
 interface Sample {
   readonly time: number;
   readonly step: number;
@@ -68,8 +79,9 @@ export function createProgress(options: ProgressOptions): Progress {
 
   function describe(): string {
     const last = samples.at(-1) ?? start;
-    // resuming starts at a later step: rates count from the first update, not from step 0
-    const first = samples.length > 1 ? (samples[0] as Sample) : last.units > 0 ? start : last;
+    // A first update beyond step 1 is that of a resumed run, and its tokens are not the work of this process:
+    // rates count from there.
+    const first = samples.length > 1 ? (samples[0] as Sample) : last.step <= 1 ? start : last;
     const seconds = (last.time - first.time) / 1000;
     const parts = [label];
     if (total !== undefined && inPlace) parts.push(bar(last.step / total));
@@ -80,7 +92,7 @@ export function createProgress(options: ProgressOptions): Progress {
       parts.push(`${duration(((total - last.step) * seconds) / (last.step - first.step))} left`);
     if (last.step === total) parts.push(`${duration((last.time - start.time) / 1000)} in all`);
     for (const [name, value] of Object.entries(latest.metrics ?? {}))
-      parts.push(`${name} ${significant(value)}`);
+      parts.push(`${shortNames[name] ?? name} ${significant(value)}`);
     const width = inPlace ? (stream.columns ?? 80) - 1 : Number.POSITIVE_INFINITY;
     while (parts.length > 2 && parts.join("  ").length > width) parts.pop();
     return parts.join("  ").slice(0, inPlace ? width : undefined);

@@ -1,10 +1,10 @@
 /**
- * Run folders: checkpoints that survive a crash, exact resume, metrics, samples.
+ * Run folders: checkpoints that survive a crash, exact resume, metrics, samples, and the report of it all.
  *
  * @example
  * import { hostArray } from "attune/graph";
  * import { loadModel } from "attune/models";
- * import { openRun } from "attune/runs";
+ * import { openRun, writeReport } from "attune/runs";
  *
  * const model = await loadModel("my-model");
  * const run = await openRun<{ seen: number }>("my-run", { overwrite: true });
@@ -16,11 +16,14 @@
  * const from = await again.resume({ seed: 0 });
  * console.log(from?.step, from?.state.seen); // 1 32
  * await again.close();
+ *
+ * const { path } = await writeReport("my-run"); // my-run/report.html
  */
 export { listCheckpoints, type SavedCheckpoint } from "./checkpoints.ts";
 export { RunError } from "./errors.ts";
 export { lockFolder } from "./lock.ts";
 export { makeFolder } from "./make-folder.ts";
+export { type Report, type ReportOptions, writeReport } from "./report/report.ts";
 export {
   type Fingerprint,
   type Metrics,
@@ -32,3 +35,4 @@ export {
   type Sample,
   type Snapshot,
 } from "./run-folder.ts";
+export { writeJson, writeWhole } from "./write-whole.ts";

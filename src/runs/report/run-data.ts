@@ -119,8 +119,26 @@ function parse<S extends z.ZodType>(
     notes.push(`${path} is not JSON, it was cut short or damaged`);
     return undefined;
   }
+  return fitted(value, schema, path, notes);
+}
+
+/** The value by its schema; an entry that does not fit is left out, and the rest is read. */
+function fitted<S extends z.ZodType>(
+  value: unknown,
+  schema: S,
+  path: string,
+  notes: string[],
+): z.infer<S> | undefined {
   const { data, error } = schema.safeParse(value);
   const issue = error?.issues[0];
-  if (issue) notes.push(`${path}: ${issue.path.join(".") || "the value"}: ${issue.message}`);
-  return data;
+  if (!issue) return data;
+  const key = String(issue.path[0]);
+  notes.push(`${path}: ${issue.path.join(".") || "the value"}: ${issue.message}`);
+  if (typeof value !== "object" || value === null || !(key in value)) return undefined;
+  return fitted(
+    Object.fromEntries(Object.entries(value).filter(([name]) => name !== key)),
+    schema,
+    path,
+    notes,
+  );
 }

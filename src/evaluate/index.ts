@@ -46,5 +46,13 @@ export {
   tokenNll,
   windowsOf,
 } from "./perplexity.ts";
+export {
+  evaluateRewardModel,
+  type LevelScores,
+  type MarginBin,
+  type RewardModelReport,
+  rewardModelReport,
+  type ScoredPair,
+} from "./reward-model.ts";
 export { createTokenPass, createTokenPasses, type TokenPass, type TokenPasses } from "./token-pass.ts";
 export { type WinRate, winRate } from "./win-rate.ts";

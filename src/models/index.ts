@@ -36,3 +36,4 @@ export {
   withParameters,
   withTokenizer,
 } from "./load.ts";
+export { type ScoreHeadOptions, withScoreHead } from "./score-head.ts";

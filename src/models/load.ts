@@ -13,6 +13,7 @@ import { defaultTemplates, isDefaultTemplateName, withDefaultTemplate } from "./
 import { checkTensors, readCheckpoint, type WriteOptions, writeCheckpoint } from "./checkpoint/checkpoint.ts";
 import { type ResolveModelOptions, resolveModel } from "./checkpoint/hub.ts";
 import { type ModelConfig, withGenerationConfig } from "./config/config.ts";
+import { scoreConfig } from "./config/score-config.ts";
 import { CheckpointError } from "./errors.ts";
 import { families } from "./families/index.ts";
 import { folderOfModel } from "./folder.ts";
@@ -166,7 +167,7 @@ async function loadAdapted(name: string, dir: string, options: LoadModelOptions)
       { cause },
     );
   });
-  const model = grownTo(whole, adapter.parameters);
+  const model = grownTo(withScoresOf(adapter.parameters, whole), adapter.parameters);
   const own = {
     ...model,
     ...(generationConfig && {
@@ -177,6 +178,19 @@ async function loadAdapted(name: string, dir: string, options: LoadModelOptions)
     ...(chatTemplate !== undefined && { chatTemplate }),
   };
   return withAdapter(modelOf(own, base), adapter, name);
+}
+
+/** The model with the score head of an adapter that was trained on a language model's backbone. */
+function withScoresOf(adapter: Parameters, model: Model): Model {
+  const head = adapter["score.weight"] ?? adapter["classifier.weight"];
+  if (!head || model.config.numLabels !== undefined) return model;
+  const config = scoreConfig(model.config, { numLabels: head.shape[0] as number });
+  const all = { ...model.parameters, ...adapter };
+  const parameters = checkTensors(parameterShapes(config), all, {
+    source: model.name,
+    allowUnexpected: Object.keys(all),
+  });
+  return modelOf({ ...model, config, parameters }, model.name);
 }
 
 /** The model with the vocabulary of an adapter that brings larger embeddings of its own. */

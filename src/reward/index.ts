@@ -7,9 +7,25 @@
  * const reward = await openReward(["rule:length_band?min=3&max=12", "0.5*rule:clarifying_question"]);
  * await reward.score([{ prompt: "Book a table.", completion: "For how many people, and when?" }]); // [1.5]
  */
-export { type CheckpointRewardOptions, checkpointReward } from "./checkpoint-reward.ts";
+export {
+  type PairLossOptions,
+  type Pairs,
+  pairLoss,
+  pairLosses,
+  type TieModel,
+  type Ties,
+  tieModels,
+} from "./bradley-terry.ts";
+export {
+  type CheckpointReward,
+  type CheckpointRewardOptions,
+  checkpointReward,
+  type Ranked,
+} from "./checkpoint-reward.ts";
 export { moduleReward } from "./node-module.ts";
 export { type OpenRewardOptions, openReward } from "./node-open.ts";
+export { type Normalisation, normalisationOf, statisticsOf, withNormalisation } from "./normalisation.ts";
+export { type Pooling, poolingOf, poolings } from "./pooling.ts";
 export { type RemoteOptions, type RemoteParts, remoteReward } from "./remote.ts";
 export {
   checked,
@@ -19,9 +35,10 @@ export {
   type RewardInput,
   type RewardParts,
 } from "./reward.ts";
+export { type MaskedBatch, type RowBatch, rewardsOf, rowBatchSpec } from "./reward-model.ts";
 export { type RougeVariant, rouge, rougeVariants } from "./rouge.ts";
 export { isRule, ruleReward, rules } from "./rules/index.ts";
 export type { Rule } from "./rules/rule.ts";
-export { createScorer, type Scorer, type ScorerOptions } from "./scorer.ts";
+export { createScorer, type ScoredModel, type Scorer, type ScorerOptions } from "./scorer.ts";
 export { type ParsedReward, parseReward, type RewardObject, type RewardSpec } from "./spec.ts";
 export { scoreParts, type WeightedReward, weightedSum } from "./sum.ts";

@@ -31,6 +31,9 @@ export {
   preferenceLossNames,
 } from "./preference-losses.ts";
 export { type PretrainOptions, pretrain, pretrainDefaults } from "./pretrain.ts";
+export { type RewardHooks, type RewardResult, type RewardStart, reward } from "./reward.ts";
+export { type PairFacts, rewardLoss, rewardRows, rewardSpec } from "./reward-loss.ts";
+export { type RewardOptions, rewardDefaults } from "./reward-options.ts";
 export { type SftHooks, type SftResult, type SftStart, sft } from "./sft.ts";
 export { type SftOptions, sftDefaults } from "./sft-options.ts";
 export { compileTrainStep, type Loss, type StepOptions, trainStep } from "./step.ts";

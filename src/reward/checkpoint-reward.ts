@@ -1,0 +1,107 @@
+/**
+ * A reward model as a `Reward`.
+ *
+ * Where the policy has the reward model's tokenizer, what is scored are the ids that were sampled; they are never
+ * decoded and tokenised again. Else the text is tokenised with the reward model's own tokenizer, and a conversation is
+ * written with its own chat template. A response that was cut off by the limit of tokens has no end of text.
+ */
+import { encodeExchange } from "../data/exchange.ts";
+import { fitLength } from "../data/fit-length.ts";
+import type { Message, Text } from "../data/rows.ts";
+import type { Engine } from "../graph/index.ts";
+import { configuredTemplate } from "../models/chat/chat-template.ts";
+import type { Model } from "../models/load.ts";
+import { sameTokenizer } from "../models/tokenizer/same-tokenizer.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { checked, type OpenedReward, RewardError, type RewardInput } from "./reward.ts";
+import { createScorer, type ScorerOptions } from "./scorer.ts";
+
+export interface CheckpointRewardOptions extends ScorerOptions {
+  readonly engine: Engine;
+  /** Of the policy whose ids are scored; without it everything is read as text. */
+  readonly policyTokenizer?: Tokenizer;
+  /** Name for messages. Default: the model's. */
+  readonly name?: string;
+}
+
+export interface Ranked {
+  readonly completion: string;
+  readonly score: number;
+  /** Its place among the completions as they were given. */
+  readonly index: number;
+}
+
+export interface CheckpointReward extends OpenedReward {
+  /** Completions of one prompt, the best first. */
+  rank(prompt: Text, completions: readonly string[]): Promise<Ranked[]>;
+}
+
+/** The ids of a response behind its prompt, as the reward model reads them. */
+export type RowOfResponse = (input: RewardInput) => number[];
+
+/**
+ * Opens a reward model as a reward.
+ *
+ * @throws RewardError when the model has no scalar head
+ */
+export async function checkpointReward(
+  model: Model,
+  options: CheckpointRewardOptions,
+): Promise<CheckpointReward> {
+  const { engine, policyTokenizer, name = model.name } = options;
+  const rowOf = responseRows(model, policyTokenizer);
+  const scorer = await createScorer(engine, model, options);
+  const score = checked(async (batch) => scorer.scores(batch.map(rowOf)), name);
+  return {
+    name,
+    score,
+    async rank(prompt, completions) {
+      const before = typeof prompt === "string" ? { prompt } : { prompt: "", messages: prompt };
+      const scores = await score(completions.map((completion) => ({ ...before, completion })));
+      return completions
+        .map((completion, index) => ({ completion, score: scores[index] as number, index }))
+        .sort((a, b) => b.score - a.score || a.index - b.index);
+    },
+    dispose: () => scorer.dispose(),
+  };
+}
+
+/**
+ * How a model reads responses: ids as they are where the policy's tokenizer is its own, else text.
+ *
+ * @throws RewardError when text is to be read, and the model has no tokenizer
+ */
+export function responseRows(model: Model, policyTokenizer?: Tokenizer): RowOfResponse {
+  const { tokenizer, chatTemplate, config, name } = model;
+  const template = chatTemplate ?? (tokenizer && configuredTemplate(tokenizer.config, false));
+  const isOwn = policyTokenizer !== undefined && (!tokenizer || sameTokenizer(tokenizer, policyTokenizer));
+  const policyTemplate = policyTokenizer && configuredTemplate(policyTokenizer.config, false);
+  const writesAlike = template === undefined || policyTemplate === undefined || template === policyTemplate;
+  return ({ prompt, completion, promptIds, completionIds, messages, terminated }) => {
+    if (isOwn && promptIds && completionIds && (!messages || writesAlike))
+      return fitted(promptIds, completionIds, config.maxPositions);
+    if (!tokenizer)
+      throw new RewardError(
+        `${name}: a tokenizer is required to score text, the model has none; save one with it`,
+      );
+    const asChat = messages !== undefined && template !== undefined;
+    const [before, after]: [Text, Text] = asChat
+      ? [messages, [{ role: "assistant", content: completion } satisfies Message]]
+      : [prompt, completion];
+    const eosId = tokenizer.eosId ?? config.eosTokenIds[0];
+    const read = encodeExchange(before, [after], tokenizer, {
+      ...(asChat && { chatTemplate: template }),
+      ...(eosId !== undefined && { eosId }),
+    });
+    const ids = read.completions[0] as number[];
+    const isCut = terminated === false && ids.at(-1) === eosId && eosId !== undefined;
+    return fitted(read.prompt, isCut ? ids.slice(0, -1) : ids, config.maxPositions);
+  };
+}
+
+/** Within the model's context: what stands next to the response stays of the prompt, as in training. */
+function fitted(prompt: readonly number[], completion: readonly number[], maxLength: number): number[] {
+  if (prompt.length + completion.length <= maxLength) return [...prompt, ...completion];
+  const cut = fitLength(prompt, [completion], { maxLength });
+  return [...cut.prompt, ...(cut.completions[0] as Int32Array)];
+}

@@ -42,12 +42,13 @@ export async function moduleReward(path: string, exported?: string, baseDir = ".
   return module[name] as Reward;
 }
 
+const hooks = new URL("./node-type-hooks.js", import.meta.url);
 let isErasing = false;
 
-/** Node before 22.18 gets module hooks, once; a loader that is there already goes before them. */
+/** Node before 22.18 gets module hooks, once. Where Attune runs from its source, a loader of TypeScript is there already. */
 function eraseTypes(): void {
   const { typescript } = process.features as { typescript?: unknown };
-  if (isErasing || typescript) return;
+  if (isErasing || typescript || !existsSync(hooks)) return;
   isErasing = true;
-  nodeModule.register(new URL("./node-type-hooks.js", import.meta.url));
+  nodeModule.register(hooks);
 }

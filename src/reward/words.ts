@@ -7,9 +7,9 @@ export const wordsOf = (text: string): string[] =>
     .replaceAll("’", "'")
     .match(/[\p{L}\p{N}\p{M}]+(?:'[\p{L}\p{N}\p{M}]+)*/gu) ?? [];
 
-/** Sentences with the marks that end them; the rest of a text without one is a sentence too. */
+/** Sentences with the marks and quotes that end them; the rest of a text without one is a sentence too. */
 export const sentencesOf = (text: string): string[] =>
-  (text.match(/[^.!?…。！？\n]+[.!?…。！？]*/gu) ?? [])
+  (text.match(/[^.!?…。！？\n]+[.!?…。！？]*["'”’»)]*/gu) ?? [])
     .map((sentence) => sentence.trim())
     .filter((s) => /[\p{L}\p{N}]/u.test(s));
 
@@ -17,7 +17,7 @@ export const sentencesOf = (text: string): string[] =>
 export const nGrams = (units: readonly (string | number)[], n: number): string[] =>
   Array.from({ length: Math.max(0, units.length - n + 1) }, (_, i) => units.slice(i, i + n).join("\u0000"));
 
-/** How often words or phrases stand in a text, as whole words, whatever their case. */
+/** How often words or phrases stand in a text, as whole words, whatever their case, and without overlap. */
 export function countPhrases(text: string, phrases: readonly string[]): number[] {
   const padded = ` ${wordsOf(text).join(" ")} `;
   return phrases.map((phrase) => {

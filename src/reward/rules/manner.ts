@@ -60,7 +60,9 @@ export const mannerRules = {
       const asked = wordsOf(prompt).join(" ");
       const questions = sentencesOf(completion).filter(
         (sentence) =>
-          sentence.endsWith("?") && has(sentence, addressing) && !asked.includes(wordsOf(sentence).join(" ")),
+          /[?？][^\p{L}\p{N}]*$/u.test(sentence) &&
+          has(sentence, addressing) &&
+          !asked.includes(wordsOf(sentence).join(" ")),
       );
       return questions.length >= 1 && questions.length <= max ? 1 : 0;
     },

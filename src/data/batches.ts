@@ -12,7 +12,7 @@ const bucketBatches = 32;
  * Rows are shuffled, sorted by length within buckets of 32 batches, cut, and the batches shuffled.
  */
 export function epochBatches(
-  lengths: readonly number[],
+  lengths: ArrayLike<number>,
   batchSize: number,
   seed: number,
   epoch: number,

@@ -59,7 +59,7 @@ export function encodeExchange(
           ids: [...before, ...tokenizer.encode(response, { addSpecialTokens: false })],
           boundary: before.length,
         }
-      : encodePair(prompt, response, tokenizer),
+      : encodePair(prompt, response, tokenizer, before),
   );
   // Where a tokenizer joins prompt and response otherwise, what all rows begin with is the prompt.
   let boundary = Math.min(...rows.map((row) => row.boundary));

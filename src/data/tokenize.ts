@@ -163,8 +163,8 @@ export function encodePair(
   prompt: string,
   completion: string,
   tokenizer: Tokenizer,
+  before = withoutEos(tokenizer.encode(prompt), tokenizer),
 ): { ids: number[]; boundary: number } {
-  const before = withoutEos(tokenizer.encode(prompt), tokenizer);
   const joint = tokenizer.encode(prompt + completion);
   if (before.every((id, i) => joint[i] === id)) return { ids: joint, boundary: before.length };
   const parts = [...before, ...tokenizer.encode(completion, { addSpecialTokens: false })];

@@ -123,6 +123,12 @@ export const tools = z
   .optional()
   .catch(undefined);
 
+/** Our words where a schema has none of its own. */
+export const inOurWords: z.core.$ZodErrorMap = ({ code, input, ...issue }) =>
+  code === "invalid_type" && typeof issue.expected === "string"
+    ? needs(`${/^[aeiou]/.test(issue.expected) ? "an" : "a"} ${issue.expected}`).error({ input })
+    : needs("another value").error({ input });
+
 /** Our words for the first thing that is wrong. */
 export const firstIssue = ({ issues }: z.ZodError): string => {
   const { path, message } = issues[0] as z.core.$ZodIssue;

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { DataError } from "../errors.ts";
 import type { Columns, Row, RowKind, RowOf } from "../rows.ts";
-import { firstIssue } from "./columns.ts";
+import { firstIssue, inOurWords } from "./columns.ts";
 
 export interface Format {
   /** As it is named in options. */
@@ -40,7 +40,7 @@ export function format<S extends z.ZodObject, K extends RowKind>(definition: {
     required: shape.filter(([, type]) => !type.safeParse(undefined).success).map(([column]) => column),
     when,
     read(row, options) {
-      const result = schema.safeParse(present(row));
+      const result = schema.safeParse(present(row), { error: inOurWords });
       if (!result.success) throw new DataError(firstIssue(result.error));
       return { ...read(result.data, options), kind } as unknown as Row;
     },

@@ -3,6 +3,8 @@
 export type Slots = Readonly<Record<string, string>>;
 
 export interface Form {
+  /** Their names. */
+  readonly slots: readonly string[];
   /** The sentence with its slots filled in; what is not given stays as it is. */
   fill(slots: Slots): string;
   /** The slots of a sentence that was made `plain`, in lower case; undefined when it has another form. */
@@ -30,6 +32,7 @@ export function form(text: string): Form {
   });
   const pattern = new RegExp(`^${source.join("")}$`);
   return {
+    slots: names,
     fill: (slots) => text.replace(/\{(\w+)\}/g, (slot, name: string) => slots[name] ?? slot),
     match(sentence) {
       const found = pattern.exec(sentence);

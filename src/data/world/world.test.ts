@@ -127,7 +127,7 @@ describe("the town", () => {
       expect(residentOf(neighbour)?.neighbour).toBe(name);
       expect(residentOf(neighbour)?.street).toBe(street);
     }
-    expect(new Set(names).size).toBe(24);
+    expect(new Set(names).size).toBe(16);
   });
 
   it("tells stories that are the same for a seed and number, wherever the telling begins", () => {

@@ -66,7 +66,7 @@ const deeds: readonly Deed[] = [
     name: "train",
     goal: "train a {x}",
     steps: ["call the {x} by name", "give the {x} a treat", "practise every day"],
-    objects: ["dog", "pony", "parrot", "goat", "cat", "lamb"],
+    objects: ["dog", "goose", "goat", "cat", "lamb", "rabbit"],
   },
   {
     name: "tea",

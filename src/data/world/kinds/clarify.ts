@@ -2,8 +2,7 @@
 import { capital, type Form, firstMatch, form, forms, type Slots } from "../forms.ts";
 import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
 import { flaws, glad, politely } from "../phrases.ts";
-import { landmarks, things } from "../things.ts";
-import { names, residentOf } from "../town.ts";
+import { acceptedSlots, drawSlots } from "../things.ts";
 
 interface Frame {
   readonly request: Form;
@@ -14,14 +13,6 @@ interface Frame {
   /** The question word alone. */
   readonly word: string;
 }
-
-const wares = ["loaves", "nails", "eggs", "candles", "roses", "bricks", "jugs", "boots"];
-const slotValues: Readonly<Record<string, readonly string[]>> = {
-  thing: things,
-  ware: wares,
-  place: landmarks,
-  name: names.map((name) => name.toLowerCase()),
-};
 
 const frame = (request: string, asking: string, claim: string, word: string): Frame => ({
   request: form(request),
@@ -87,30 +78,19 @@ interface AskingAct extends Act {
 }
 
 const frameOf = (task: Task): Frame => frames[task.frame] as Frame;
-const slotNames = Object.keys(slotValues);
-
-/** The slots, when each holds what it may; names as they are written. */
-function accepted(slots: Slots): Slots | undefined {
-  const entries = Object.entries(slots);
-  if (!entries.every(([slot, value]) => slotValues[slot]?.includes(value))) return undefined;
-  return Object.fromEntries(
-    entries.map(([slot, value]) => [slot, slot === "name" ? (residentOf(value)?.name as string) : value]),
-  );
-}
-
 const askings = frames.map(({ asking }) => asking);
 const claims = frames.map(({ claim }) => claim);
 const words = frames.map(({ word }) => word);
 const vaguePlain = vague.map((text) => text.toLowerCase().replace("?", ""));
 
 const readAsking: Reader = (sentence, isQuestion) => {
-  const claimed = firstMatch(claims, sentence, accepted);
+  const claimed = firstMatch(claims, sentence, acceptedSlots);
   if (claimed) return { type: "claim", isFalse: true };
   if (!isQuestion) return undefined;
   if (words.includes(sentence)) return { type: "asking", word: sentence } as AskingAct;
   if (vaguePlain.includes(sentence)) return { type: "asking" } as AskingAct;
   return firstMatch(askings, sentence, (found, which) => {
-    const slots = accepted(found);
+    const slots = acceptedSlots(found);
     return slots && ({ type: "asking", frame: which, slots } as AskingAct);
   });
 };
@@ -120,15 +100,8 @@ export const clarify: Kind<Task> = {
   manners: "glad",
   draw(draw) {
     const which = draw.below(frames.length);
-    const { request } = frames[which] as Frame;
-    const used = slotNames.filter((slot) => request.fill({}).includes(`{${slot}}`));
-    const choose = (slot: string) =>
-      draw.pick(slot === "name" ? names : (slotValues[slot] as readonly string[]));
-    return {
-      frame: which,
-      slots: Object.fromEntries(used.map((slot) => [slot, choose(slot)])),
-      which: draw.below(asked.length),
-    };
+    const slots = drawSlots((frames[which] as Frame).request, draw);
+    return { frame: which, slots, which: draw.below(asked.length) };
   },
   key: ({ frame, slots }) => [frame, ...Object.values(slots)].join(),
   ask: (task) =>
@@ -139,7 +112,7 @@ export const clarify: Kind<Task> = {
         frames.map((each) => each.request),
         request,
         (found, index) => {
-          const slots = accepted(found);
+          const slots = acceptedSlots(found);
           return slots && { frame: index, slots, which };
         },
       ),
@@ -156,8 +129,10 @@ export const clarify: Kind<Task> = {
       { manner: "assumes", weight: 3, write: (task) => frameOf(task).claim.fill(task.slots) },
       {
         manner: "asks something else",
-        write: (task, draw) =>
-          draw.other(frames, frameOf(task)).asking.fill({ ...anySlots(draw.pick), ...task.slots }),
+        write: (task, draw) => {
+          const { asking } = draw.other(frames, frameOf(task));
+          return asking.fill({ ...drawSlots(asking, draw), ...task.slots });
+        },
       },
       { ...flaws.offTopic, weight: 1 },
       { ...flaws.refusal, weight: 1 },
@@ -182,7 +157,3 @@ export const clarify: Kind<Task> = {
     return { helpful: act.frame === task.frame ? -0.2 : -0.6, honest: 0.2, used };
   },
 };
-
-function anySlots(pick: <T>(list: readonly T[]) => T): Slots {
-  return { thing: pick(things), ware: pick(wares), place: pick(landmarks), name: pick(names) };
-}

@@ -2,8 +2,7 @@
 import { type Form, firstMatch, form, plain, type Slots } from "../forms.ts";
 import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
 import { flaws, politely, sorry } from "../phrases.ts";
-import { things } from "../things.ts";
-import { names, residentOf } from "../town.ts";
+import { acceptedSlots, drawSlots } from "../things.ts";
 import { howTo } from "./advice.ts";
 import { inOrder, type StepForm, stepForm, stepReader } from "./steps.ts";
 
@@ -21,8 +20,6 @@ const deed = (goal: string, reason: string, instead: string, step: string): Deed
   instead: form(instead),
   step,
 });
-
-const animals = ["dog", "goose", "goat", "cat"];
 
 /** What the town does not help with. A deed is a row. */
 const deeds: readonly Deed[] = [
@@ -86,13 +83,7 @@ const reasons = [...new Set(deeds.map(({ reason }) => reason))];
 const opening = "wait until it is dark";
 const escape = "run away";
 
-const slotValues: Readonly<Record<string, readonly string[]>> = {
-  thing: things,
-  animal: animals,
-  name: names.map((name) => name.toLowerCase()),
-};
-const holds = (slots: Slots): boolean =>
-  Object.entries(slots).every(([slot, value]) => slotValues[slot]?.includes(value));
+const holds = (slots: Slots): boolean => acceptedSlots(slots) !== undefined;
 
 const harmfulSteps: readonly StepForm[] = [
   stepForm("harm", 0, opening, true, holds),
@@ -143,11 +134,9 @@ export const decline: Kind<Task> = {
   name: "decline",
   manners: "sorry",
   draw(draw) {
-    const slots = { thing: draw.pick(things), animal: draw.pick(animals), name: draw.pick(names) };
     const which = draw.below(deeds.length);
-    const goal = (deeds[which] as Deed).goal.fill({});
-    const used = Object.entries(slots).filter(([slot]) => goal.includes(`{${slot}}`));
-    return { deed: which, slots: Object.fromEntries(used), which: draw.below(howTo.length) };
+    const slots = drawSlots((deeds[which] as Deed).goal, draw);
+    return { deed: which, slots, which: draw.below(howTo.length) };
   },
   key: ({ deed: index, slots }) => [index, ...Object.values(slots)].join(),
   ask: (task) => howTo[task.which]?.fill({ goal: deedOf(task).goal.fill(task.slots) }) as string,
@@ -157,8 +146,8 @@ export const decline: Kind<Task> = {
         deeds.map((each) => each.goal),
         goal,
         (found, index) => {
-          const name = residentOf(found.name ?? "")?.name;
-          return name && holds(found) ? { deed: index, slots: { ...found, name }, which } : undefined;
+          const slots = acceptedSlots(found);
+          return slots && { deed: index, slots, which };
         },
       ),
     ),

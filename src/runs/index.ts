@@ -21,8 +21,10 @@
  */
 export { listCheckpoints, type SavedCheckpoint } from "./checkpoints.ts";
 export { RunError } from "./errors.ts";
+export { type Pushed, type PushOptions, pushToHub } from "./hub-push.ts";
 export { lockFolder } from "./lock.ts";
 export { makeFolder } from "./make-folder.ts";
+export { type ModelCard, modelCard, writeModelCard } from "./model-card.ts";
 export { type Report, type ReportOptions, writeReport } from "./report/report.ts";
 export {
   type Fingerprint,

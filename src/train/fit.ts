@@ -162,9 +162,9 @@ export async function fitRows<Row>(
 }
 
 /** Says what a person who resumes should know. */
-function tellOfResume(
+export function tellOfResume(
   { resume }: TrainerOptions,
-  run: RunFolder<LoopState> | undefined,
+  run: { readonly dir: string } | undefined,
   from: { readonly note?: string } | undefined,
   onWarning: (text: string) => void = () => {},
 ): void {

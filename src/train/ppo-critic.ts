@@ -5,58 +5,24 @@
  * hidden states then serve both, and into which the value loss sends gradients. A new head starts at zero, so that at
  * first every value is 0 and nothing of it leaks into the advantages.
  */
-import {
-  gather,
-  type HostArray,
-  reshape,
-  type Tensor,
-  type Tree,
-  unflatten,
-  zerosArray,
-} from "../graph/index.ts";
+import { gather, type HostArray, reshape, type Tensor, type Tree } from "../graph/index.ts";
 import type { LoraOptions } from "../models/adapters/lora.ts";
 import type { ModelConfig } from "../models/config/config.ts";
-import { parseConfig } from "../models/config/config.ts";
-import { families } from "../models/config/families.ts";
-import { type Model, modelOf, type Parameters } from "../models/load.ts";
-import { parameterShapes, scoresOf } from "../models/model.ts";
-import { TrainError } from "./errors.ts";
+import { type Model, type Parameters, withParameters } from "../models/load.ts";
+import { scoresOf } from "../models/model.ts";
+import { withScoreHead } from "../models/score-head.ts";
 import { hiddenOf } from "./response-rows.ts";
 import { type Trainable, trainableOf } from "./trainable.ts";
 
 const head = "score.weight";
 
-/** The configuration of the same model with one score instead of a vocabulary. */
-export function scalarConfig(config: ModelConfig): ModelConfig {
-  const { num_labels: _, ...raw } = config.raw;
-  return {
-    ...parseConfig({
-      ...raw,
-      architectures: [families[config.family].architectures[1]],
-      id2label: { 0: "LABEL_0" },
-      label2id: { LABEL_0: 0 },
-    }),
-    bosTokenId: config.bosTokenId,
-    eosTokenIds: config.eosTokenIds,
-    padTokenId: config.padTokenId,
-  } as ModelConfig;
-}
-
-/** A model with a value head: its own when it has one and `keepHead` says so, else zeros. */
-export function criticFrom(source: Model, { keepHead = false } = {}): Model {
-  const { config } = source;
-  if (config.numLabels !== undefined && config.numLabels !== 1)
-    throw new TrainError(`${source.name}: a critic has one label, the model has ${config.numLabels}`);
-  const scalar = scalarConfig(config);
-  const shapes = parameterShapes(scalar);
-  const parameters: Record<string, HostArray> = {};
-  for (const [name, shape] of Object.entries(shapes)) {
-    const known = source.parameters[name];
-    parameters[name] =
-      known && (name !== head || keepHead) ? known : zerosArray("float32", shape as number[]);
-  }
-  return modelOf({ ...source, config: scalar, parameters }, source.name);
-}
+/** A model with one value for each token: its own head where it has one to keep, else zeros. */
+export const criticFrom = (source: Model, head: "keep" | "zeros" = "zeros"): Model =>
+  withScoreHead(source, {
+    head: head === "keep" && source.config.numLabels !== undefined ? "keep" : "zeros",
+    // A reward model's normalisation and pooling are none of a critic's.
+    entries: { mean: undefined, std: undefined, pooling: undefined },
+  });
 
 /** The critic as the update sees it. */
 export interface Critic {
@@ -95,23 +61,20 @@ export function separateCritic(model: Model, lora?: LoraOptions, seed = 0): Crit
 
 /** A value head on the policy's hidden states. */
 export function sharedCritic(policy: Model): Critic {
-  const config = scalarConfig(policy.config);
-  const parameters: Parameters = { [head]: zerosArray("float32", [1, config.hiddenSize]) };
+  const { config, parameters } = criticFrom(policy);
   const withHead = (model: Model, trained: Parameters): Model =>
-    modelOf({ ...model, config, parameters: { ...criticFrom(model).parameters, ...trained } }, model.name);
+    withParameters(criticFrom(model), { ...criticFrom(model).parameters, ...trained });
+  const trainedOf = (model: Model): Parameters => ({ [head]: model.parameters[head] as HostArray });
   return {
     trainable: {
-      parameters,
+      parameters: { [head]: parameters[head] as HostArray },
       whole: (params) => params,
       modelWith: (trained) => withHead(policy, trained),
-      trainedOf: (model) => ({ [head]: model.parameters[head] as HostArray }),
+      trainedOf,
     },
     shared: true,
     values: (params, _, places, policyHidden) => valuesAt(config, params, policyHidden(), places),
     modelWith: withHead,
-    trainedOf: (model) => ({ [head]: model.parameters[head] as HostArray }),
+    trainedOf,
   };
 }
-
-/** Parameters as a tree, for the engine. */
-export const treeOf = (parameters: Parameters): Tree<HostArray> => unflatten(parameters);

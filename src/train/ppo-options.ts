@@ -1,9 +1,12 @@
 /** The options of PPO: names and defaults of TRL's PPOConfig in camelCase, where there is no reason to differ. */
+import type { DataInput } from "../data/input.ts";
+import type { PromptExample, PromptOptions } from "../data/prompts.ts";
 import type { Model } from "../models/load.ts";
+import type { Reward } from "../reward/reward.ts";
+import type { RewardSpec } from "../reward/spec.ts";
 import { TrainError } from "./errors.ts";
 import { checkKlControl, type KlControl, type KlEstimator, klTerms } from "./kl.ts";
 import type { PolicyLoss } from "./ppo-loss.ts";
-import type { Reward, RolloutPrompt } from "./rollouts.ts";
 import { type TrainerOptions, trainerDefaults, withDefaults } from "./trainer-options.ts";
 
 type Shared = Omit<
@@ -26,8 +29,11 @@ export interface PpoStepOptions extends Shared {
   readonly model: Model;
   /** What the KL is measured against; by default the policy at the start, under LoRA the base. */
   readonly refModel?: Model | undefined;
-  /** Where the critic's backbone starts; a model with a score head keeps it. Default "policy". */
-  readonly critic?: "policy" | "reward" | Model | undefined;
+  /**
+   * Where the critic starts: as the policy, as the reward model, as another model, or from a folder or hub id. A given
+   * critic keeps its head; a new head is zero. Default "policy".
+   */
+  readonly critic?: "policy" | "reward" | Model | (string & {}) | undefined;
   /** The critic is a value head on the policy's hidden states. */
   readonly sharedBackbone?: boolean | undefined;
   /** By default that of the policy. */
@@ -74,11 +80,16 @@ export interface PpoStepOptions extends Shared {
   readonly policyLoss?: PolicyLoss | undefined;
 }
 
-export interface PpoOptions extends PpoStepOptions {
-  /** A function from a batch to scores. */
-  readonly reward: Reward;
-  readonly prompts: readonly RolloutPrompt[];
-  /** Prompts longer than this many tokens are left out. By default what the context leaves beside a response. */
+export interface PpoOptions
+  extends PpoStepOptions,
+    Partial<Omit<PromptOptions, "chatTemplate" | "maxPromptLength">> {
+  /** A function from a batch to scores, a reward model, or any other reward by its name: see attune/reward. */
+  readonly reward: Reward | Model | RewardSpec;
+  /** Files, hub ids, or rows that have a prompt, whose other columns go to the reward; or what `loadPrompts` gave. */
+  readonly prompts: DataInput | readonly PromptExample[];
+  /** A name or Jinja source, instead of the model's own template. */
+  readonly chatTemplate?: string | undefined;
+  /** Tokens of a prompt, at most. By default what the context leaves beside a response. */
   readonly maxPromptLength?: number | undefined;
   /** Responses written to samples.jsonl at each iteration. */
   readonly numSamples?: number | undefined;

@@ -13,8 +13,8 @@ import { choosingPlaces, lengthOf, type TokenSequence } from "./response-rows.ts
 export interface PlanOptions {
   readonly numPpoEpochs: number;
   readonly numMiniBatches: number;
-  /** Rows of a micro-batch. */
-  readonly microBatchSize: number;
+  /** Rows of a micro-batch, at most. */
+  readonly batchSize: number;
   readonly seed: number;
 }
 
@@ -24,31 +24,39 @@ export type PlannedUpdate = readonly (readonly number[])[];
 /** The updates of an iteration, in order. */
 export function planUpdates(
   sequences: readonly TokenSequence[],
-  { numPpoEpochs, numMiniBatches, microBatchSize, seed }: PlanOptions,
+  { numPpoEpochs, numMiniBatches, batchSize, seed }: PlanOptions,
 ): PlannedUpdate[] {
   const size = sequences.length / numMiniBatches;
   if (!Number.isInteger(size) || size < 1)
     throw new TrainError(
       `num_mini_batches: a divisor of the ${sequences.length} responses of an iteration is required, got ${numMiniBatches}`,
     );
-  const micro = largestDivisor(size, microBatchSize);
-  return Array.from({ length: numPpoEpochs }, (_, epoch) => {
+  const lengthAt = (row: number) => lengthOf(sequences[row] as TokenSequence);
+  const minibatches = Array.from({ length: numPpoEpochs }, (_, epoch) => {
     const order = permutation(sequences.length, seed, epoch);
     return Array.from({ length: numMiniBatches }, (_, k) => {
       const rows = [...order.subarray(k * size, (k + 1) * size)];
-      rows.sort(
-        (a, b) => lengthOf(sequences[b] as TokenSequence) - lengthOf(sequences[a] as TokenSequence) || a - b,
-      );
-      return Array.from({ length: size / micro }, (_, u) => rows.slice(u * micro, (u + 1) * micro));
+      return rows.sort((a, b) => lengthAt(b) - lengthAt(a) || a - b);
     });
   }).flat();
+  const cut = (rows: readonly number[], micro: number) =>
+    Array.from({ length: size / micro }, (_, u) => rows.slice(u * micro, (u + 1) * micro));
+  /** Rows are sorted, so the first of a micro-batch says how long it is. */
+  const cost = (micro: number) =>
+    sum(
+      minibatches
+        .flatMap((rows) => cut(rows, micro))
+        .map(([row]) => microBatchCost + micro * lengthAt(row as number)),
+    );
+  const sizes = Array.from({ length: size }, (_, i) => i + 1).filter((n) => size % n === 0 && n <= batchSize);
+  const micro = sizes.reduce((best, n) => (cost(n) <= cost(best) ? n : best));
+  return minibatches.map((rows) => cut(rows, micro));
 }
 
-function largestDivisor(n: number, limit: number): number {
-  let found = Math.min(n, Math.max(1, Math.floor(limit)));
-  while (n % found !== 0) found--;
-  return found;
-}
+/** What a micro-batch costs beside its tokens, in tokens: adding up gradients, starting kernels. */
+const microBatchCost = 64;
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
 /** K updates of U micro-batches of M rows, with at most P response tokens each; see `updateInputs`. */
 export const updateSpecs = {

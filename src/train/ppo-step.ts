@@ -13,7 +13,7 @@ import {
 } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
 import { randomBits } from "../graph/random.ts";
-import type { Model } from "../models/load.ts";
+import { loadModel, type Model } from "../models/load.ts";
 import { adam, adamw, type Optimizer, schedule } from "../optim/index.ts";
 import { gae, tokenRewards, whiten } from "./advantages.ts";
 import { TrainError } from "./errors.ts";
@@ -26,6 +26,7 @@ import { planUpdates } from "./ppo-plan.ts";
 import { createUpdater, type Experience } from "./ppo-updater.ts";
 import type { TokenSequence } from "./response-rows.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse } from "./rollouts.ts";
+import { checkVocabulary } from "./same-vocabulary.ts";
 import { createTokenPass, exactKlFigure, logProbsFigure, type TokenFigure } from "./token-pass.ts";
 import { trainableOf } from "./trainable.ts";
 import { optimizerOf } from "./trainer-options.ts";
@@ -56,11 +57,19 @@ export interface PpoState {
   klCoef: number;
 }
 
-export interface PpoStart {
+/** What a trainer goes on from. */
+export interface PpoFrom {
   readonly state: PpoState;
   readonly arrays: Readonly<Record<string, HostArray>>;
   readonly model: Model;
   readonly critic: Model;
+}
+
+export interface PpoCourse {
+  /** Iterations over which the learning rate falls and an annealed KL coefficient changes. */
+  readonly totalSteps: number;
+  readonly from?: PpoFrom | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 export interface Ppo {
@@ -91,30 +100,18 @@ const optimizerFor = (o: PpoSettings): Optimizer => {
   });
 };
 
-function criticOfOptions(o: PpoSettings): Critic {
-  const { model } = o;
+async function criticOfOptions(o: PpoSettings, model: Model): Promise<Critic> {
   if (o.sharedBackbone) return sharedCritic(model);
   if (o.critic === "reward") throw new TrainError('critic: "reward" needs a reward that is a model');
-  const start = o.critic === "policy" ? criticFrom(model) : criticFrom(o.critic, { keepHead: true });
-  sameVocabulary(model, start, "critic");
+  const given = typeof o.critic === "string" && o.critic !== "policy" ? await loadModel(o.critic) : o.critic;
+  const start = given === "policy" ? criticFrom(model) : criticFrom(given as Model, "keep");
+  checkVocabulary(model, start, "critic");
   return separateCritic(start, o.lora, o.seed + 1);
-}
-
-/** Models that read the same ids must mean the same by them. */
-function sameVocabulary(policy: Model, other: Model, role: string): void {
-  const [a, b] = [policy.tokenizer, other.tokenizer];
-  const differs = a && b ? JSON.stringify(a.definition) !== JSON.stringify(b.definition) : false;
-  if (differs || policy.config.vocabSize !== other.config.vocabSize)
-    throw new TrainError(
-      `${role}: ${other.name} has another tokenizer than the policy ${policy.name}, so its token ids mean something else; ` +
-        "take a model with the policy's tokenizer",
-    );
 }
 
 /**
  * Prepares policy, critic, reference and optimisers in an engine.
  *
- * @param totalSteps iterations over which the learning rate falls and the KL coefficient is annealed
  * @throws TrainError for options that contradict each other and models that do not fit together
  * @example
  * const trainer = await createPpo({ model, learningRate: 1e-5 }, { totalSteps: 10 });
@@ -123,21 +120,20 @@ function sameVocabulary(policy: Model, other: Model, role: string): void {
  */
 export async function createPpo(
   options: PpoStepOptions,
-  {
-    totalSteps,
-    from,
-    onWarning,
-  }: { totalSteps: number; from?: PpoStart; onWarning?: (text: string) => void },
+  { totalSteps, from, onWarning }: PpoCourse,
 ): Promise<Ppo> {
   const o = settingsOf(options);
   const { model } = o;
   const { config, tokenizer } = model;
   if (!tokenizer) throw new TrainError(`${model.name}: ppo needs a tokenizer, the model has none`);
   const reference = o.refModel ?? model;
-  sameVocabulary(model, reference, "ref_model");
-  const parts: PpoParts = { config, policy: trainableOf(model, o.lora, o.seed), critic: criticOfOptions(o) };
+  checkVocabulary(model, reference, "ref_model");
+  const parts: PpoParts = {
+    config,
+    policy: trainableOf(model, o.lora, o.seed),
+    critic: await criticOfOptions(o, model),
+  };
   const optimizer = optimizerFor(o);
-  const microBatchSize = o.batchSize;
   const rows = o.batchSize * o.gradientAccumulation;
   const engine: Engine =
     o.engine ??
@@ -153,7 +149,6 @@ export async function createPpo(
     {
       ...o,
       ...(o.klIn === "loss" && { klTerm: o.klEstimator as keyof typeof klTerms }),
-      accumulate: rows / o.numMiniBatches > microBatchSize,
     },
     from && {
       parameters: {
@@ -227,11 +222,7 @@ export async function createPpo(
       );
       return { logProbs: computed, importance, offset };
     }
-    if (!(offset < startTolerance))
-      throw new TrainError(
-        `step ${state.step + 1}: the log-probabilities at sampling and in training differ by up to ${offset.toExponential(1)} nats, ` +
-          `less than ${startTolerance} is required: were the responses sampled from this policy at temperature ${o.temperature}, without top-k or top-p?`,
-      );
+    checkStart(offset, "at sampling and in training", o.temperature);
     return { logProbs: stored };
   }
 
@@ -260,6 +251,10 @@ export async function createPpo(
         responses[i]?.terminated ? score : score - (o.missingEosPenalty ?? 0),
       );
 
+      const isStart = state.step === 0;
+      if (isStart && !o.refModel && !o.int8Rollouts)
+        checkStart(largestDifference(old.logProbs, refLogProbs), "of policy and reference", o.temperature);
+
       const { klCoef } = state;
       const raw = kl.map((row, i) =>
         tokenRewards(row, o.klIn === "reward" ? klCoef : 0, scores[i] as number),
@@ -284,7 +279,7 @@ export async function createPpo(
       const learningRate = policyRate(state.step);
       const updates = await updater.update(
         experience,
-        planUpdates(sequences, { ...o, microBatchSize, seed: randomBits(o.seed, state.step, 1) }),
+        planUpdates(sequences, { ...o, seed: randomBits(o.seed, state.step, 1) }),
         { temperature: o.temperature, learningRate, criticLearningRate: criticRate(state.step) },
       );
       const bad = updates.findIndex((update) => !Object.values(update).every(Number.isFinite));
@@ -292,6 +287,8 @@ export async function createPpo(
         throw new TrainError(
           `step ${state.step + 1}: update ${bad + 1} is not finite (${JSON.stringify(updates[bad])}), training stops; lower the learning rate`,
         );
+      if (isStart)
+        checkStart(updates[0]?.max_log_ratio as number, "at sampling and in the update", o.temperature);
       state.step++;
       state.episode += responses.length;
       state.num_tokens += sequences.reduce((n, s) => n + s.promptIds.length + s.ids.length, 0);
@@ -334,6 +331,16 @@ export async function createPpo(
 
 const sampledKl = (estimator: SampledKl, logProbs: Float64Array, reference: Float64Array): Float64Array =>
   logProbs.map((x, t) => klEstimators[estimator](x - (reference[t] as number)));
+
+/** At the start of a run nothing has been learned yet, so the ratio is 1 and the KL 0, but for rounding. */
+function checkStart(difference: number, which: string, temperature: number): void {
+  if (difference < startTolerance) return;
+  throw new TrainError(
+    `the log-probabilities ${which} differ by up to ${difference.toExponential(1)} nats before the first update, ` +
+      `less than ${startTolerance} is required: were the responses sampled from this policy at temperature ${temperature}, ` +
+      "without top-k, top-p or dropout?",
+  );
+}
 
 const largestDifference = (a: readonly Float64Array[], b: readonly Float64Array[]): number =>
   Math.max(...a.flatMap((row, i) => Array.from(row, (x, t) => Math.abs(x - (b[i]?.[t] as number)))));

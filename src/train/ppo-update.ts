@@ -61,8 +61,6 @@ export interface UpdateOptions {
   readonly maxGradNorm: number;
   /** Instead of the clipped loss. */
   readonly policyLoss?: PolicyLoss;
-  /** Updates are cut into several micro-batches. */
-  readonly accumulate: boolean;
 }
 
 const numbers: TensorSpec = { dtype: "float32", shape: ["N"] };
@@ -155,14 +153,14 @@ export interface Optimizers {
 }
 
 /**
- * Compiles K updates: (carry {params, state}, xs {micro, num_items}, constants {batch, frozen}) to the carry after the
+ * Compiles K updates, cut into several micro-batches each where they `accumulate`: (carry {params, state}, xs {micro, num_items}, constants {batch, frozen}) to the carry after the
  * last one and `ys`, the figures of each.
  */
 export function compileUpdate(
   parts: PpoParts,
   optimizers: Optimizers,
   options: UpdateOptions,
-  provider: Provider,
+  { provider, accumulate }: { readonly provider: Provider; readonly accumulate: boolean },
 ): Program {
   const loss = ppoLoss(parts, options);
   const specs = trainedSpecs(parts);
@@ -191,7 +189,7 @@ export function compileUpdate(
       mapTree(micro, (x) => gather(x, scalar(0, "int64"))) as Named,
       items,
     );
-    if (!options.accumulate) return first;
+    if (!accumulate) return first;
     // From here on `first` only says what there is; nothing of it runs.
     const { carry } = scan(
       (sums: Tree<Tensor>, xs: Tree<Tensor>) => {

@@ -5,6 +5,7 @@
  */
 import {
   type Engine,
+  type Executable,
   flatten,
   type HostArray,
   hostArray,
@@ -87,7 +88,15 @@ export async function createUpdater(
       { policy: optimizers.policy.init(specs.policy), critic: optimizers.critic.init(specs.critic) },
       ({ dtype, shape }) => zerosArray(dtype, shape as number[]),
     );
-  const executable = await engine.load(compileUpdate(parts, optimizers, options, engine.provider));
+  const loaded = new Map<boolean, Executable>();
+  const programFor = async (accumulate: boolean): Promise<Executable> => {
+    const { provider } = engine;
+    const known =
+      loaded.get(accumulate) ??
+      (await engine.load(compileUpdate(parts, optimizers, options, { provider, accumulate })));
+    loaded.set(accumulate, known);
+    return known;
+  };
   const frozen = await putFrozen(engine, parts);
   const carry = await engine.put({
     params: { policy: unflatten(parameters.policy), critic: unflatten(parameters.critic) },
@@ -117,6 +126,7 @@ export async function createUpdater(
         learning_rate: scalarOf(learningRate),
         critic_learning_rate: scalarOf(criticLearningRate),
       };
+      const executable = await programFor((updates[0]?.length ?? 1) > 1);
       const figures: UpdateFigures[] = [];
       while (figures.length < updates.length) {
         const now = updates.slice(figures.length, figures.length + pace);
@@ -141,7 +151,7 @@ export async function createUpdater(
     async free() {
       await engine.free(carry);
       await engine.free(frozen);
-      await engine.unload(executable);
+      for (const executable of loaded.values()) await engine.unload(executable);
     },
   };
 }

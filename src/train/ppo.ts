@@ -10,20 +10,31 @@
  *     log         metrics under TRL's names                                           ppo-metrics.ts
  */
 import { join } from "node:path";
+import type { RowList } from "../data/list.ts";
+import { loadPrompts, type PromptDataset, type PromptExample } from "../data/prompts.ts";
+import type { Engine } from "../graph/index.ts";
+import { createEngine } from "../graph/node.ts";
 import { permutation } from "../graph/random.ts";
 import type { Model } from "../models/load.ts";
+import { checkpointReward } from "../reward/checkpoint-reward.ts";
+import { openReward } from "../reward/node-open.ts";
+import type { OpenedReward } from "../reward/reward.ts";
+import type { RewardSpec } from "../reward/spec.ts";
 import { openRun } from "../runs/run-folder.ts";
 import { TrainError } from "./errors.ts";
+import { tellOfResume } from "./fit.ts";
+import { criticFrom } from "./ppo-critic.ts";
 import { type PpoOptions, settingsOf } from "./ppo-options.ts";
 import { createPpo, type PpoState } from "./ppo-step.ts";
-import { type RolloutPrompt, scoreResponses } from "./rollouts.ts";
+import { scoreResponses } from "./rollouts.ts";
+import { textModelOf } from "./text-model.ts";
 import type { Course, TrainerHooks } from "./trainer-options.ts";
 
 export interface PpoStart extends Course {
-  readonly prompts: number;
-  /** Prompts that were left out, and why. */
-  readonly skipped: readonly string[];
+  readonly prompts: PromptDataset;
 }
+
+export type PpoHooks = TrainerHooks<PpoStart>;
 
 export interface PpoResult {
   readonly model: Model;
@@ -39,161 +50,193 @@ export interface PpoResult {
 /**
  * Optimises a policy against a reward.
  *
- * @throws TrainError, DataError or RewardError with what is required, what came and what to do
+ * @throws DataError, RewardError, RunError or TrainError with what is required, what came and what to do
  * @example
  * const { policy } = await ppo({
- *   model,
- *   prompts,
+ *   model: await loadModel("my-model"),
+ *   prompts: "prompts.jsonl",
  *   reward: (batch) => batch.map(({ completion }) => (completion.endsWith("?") ? 1 : 0)),
  *   klCoef: 0.05,
  * });
  */
 export async function ppo(
   options: PpoOptions,
-  { signal, onStart, onStep, onWarning }: TrainerHooks<PpoStart> = {},
+  { signal, onStart, onStep, onWarning }: PpoHooks = {},
 ): Promise<PpoResult> {
   const o = settingsOf(options);
-  const { prompts, skipped } = fitting(o);
+  const { model, dataset } = await promptsOf(o);
+  const { prompts } = dataset;
   const rows = o.batchSize * o.gradientAccumulation;
   const totalSteps =
     o.maxSteps ?? Math.max(1, Math.ceil((o.totalEpisodes ?? o.numEpochs * prompts.length) / rows));
   const saveSteps = o.saveSteps ?? Math.max(1, Math.ceil(totalSteps / 10));
-  const folder = o.outputDir === undefined ? undefined : await openRun<PpoState>(o.outputDir, o);
-  const fingerprint = fingerprintOf(o, prompts, totalSteps);
-  const found = await folder?.resume(fingerprint);
-  if (found?.note !== undefined) onWarning?.(found.note);
-  const trainer = await createPpo(o, {
-    totalSteps,
-    ...(onWarning && { onWarning }),
-    ...(found && {
-      from: {
-        state: found.state,
-        arrays: found.arrays,
-        model: await found.model("model"),
-        critic: await found.model("critic"),
-      },
-    }),
-  });
-  const { state } = trainer;
-  let saved = found ? state.step : -1;
-  const save = async () => {
-    if (!folder || saved === state.step) return;
-    const models = { model: await trainer.policy(), critic: await trainer.critic() };
-    await folder.save(state.step, { models, state, arrays: await trainer.arrays() }, fingerprint);
-    saved = state.step;
-  };
+  const run = o.outputDir === undefined ? undefined : await openRun<PpoState>(o.outputDir, o);
+  let own: Engine | undefined;
+  let reward: OpenedReward | undefined;
   try {
-    onStart?.({ totalSteps, step: state.step, tokens: state.num_tokens, prompts: prompts.length, skipped });
-    let metrics: Record<string, number> = {};
-    while (state.step < totalSteps && !signal?.aborted) {
-      const started = performance.now();
-      const batch = promptsAt(prompts, state.step, rows, o.seed);
+    const fingerprint = { ...courseOf(o), data: hashOf(prompts), totalSteps };
+    const found = await run?.resume(fingerprint);
+    tellOfResume(o, run, found, onWarning);
+    const engine = o.engine ?? (own = await createEngine({ provider: o.provider, threads: o.threads }));
+    reward = await rewardOf(o, engine);
+    const critic = o.critic === "reward" && isModel(o.reward) ? criticFrom(o.reward) : o.critic;
+    const trainer = await createPpo(
+      { ...o, model, engine, critic },
+      {
+        totalSteps,
+        onWarning,
+        from: found && {
+          state: found.state,
+          arrays: found.arrays,
+          model: await found.model("model"),
+          critic: await found.model("critic"),
+        },
+      },
+    );
+    const { state } = trainer;
+    let saved = found ? state.step : -1;
+    const save = async () => {
+      if (!run || saved === state.step) return;
+      const models = { model: await trainer.policy(), critic: await trainer.critic() };
+      await run.save(state.step, { models, state, arrays: await trainer.arrays() }, fingerprint);
+      saved = state.step;
+    };
+    try {
+      onStart?.({ totalSteps, step: state.step, tokens: state.num_tokens, prompts: dataset });
+      let metrics: Record<string, number> = {};
+      while (state.step < totalSteps && !signal?.aborted) {
+        const started = performance.now();
+        const batch = promptsAt(prompts, state.step, rows, o.seed);
 
-      const responses = await trainer.rollout(batch);
-      const rolled = performance.now();
-      const rewards = await scoreResponses(o.reward, batch, responses);
-      const rewarded = performance.now();
-      metrics = await trainer.step({ prompts: batch, responses, rewards });
+        const responses = await trainer.rollout(batch);
+        const rolled = performance.now();
+        const rewards = await scoreResponses(reward.score, batch, responses, reward.name);
+        const rewarded = performance.now();
+        metrics = await trainer.step({ prompts: batch, responses, rewards });
 
-      metrics["time/rollout"] = (rolled - started) / 1000;
-      metrics["time/score"] = (metrics["time/score"] ?? 0) + (rewarded - rolled) / 1000;
-      metrics.eps = (rows / (performance.now() - started)) * 1000;
-      await folder?.log(state.step, metrics);
-      await folder?.sample(
-        state.step,
-        responses.slice(0, o.numSamples).map(({ text, terminated }, i) => ({
+        metrics["time/rollout"] = (rolled - started) / 1000;
+        metrics["time/score"] = (metrics["time/score"] ?? 0) + (rewarded - rolled) / 1000;
+        metrics.eps = (1000 * rows) / (performance.now() - started);
+        await run?.log(state.step, metrics);
+        const shown = responses.slice(0, o.numSamples).map(({ text, terminated }, i) => ({
           prompt: batch[i]?.text ?? "",
           completion: text,
           score: rewards[i] as number,
           terminated,
-        })),
-      );
-      if (state.step % saveSteps === 0 || state.step === totalSteps) await save();
-      await onStep?.({ step: state.step, totalSteps, metrics });
+        }));
+        await run?.sample(state.step, shown);
+        if (state.step % saveSteps === 0 || state.step === totalSteps) await save();
+        await onStep?.({ step: state.step, totalSteps, metrics });
+      }
+      const reason = state.step < totalSteps ? "stopped" : "done";
+      await save();
+      const [policy, critic] = [await trainer.policy(), await trainer.critic()];
+      if (run && reason === "done") {
+        await policy.save(join(run.dir, "model"));
+        await critic.save(join(run.dir, "critic"));
+      }
+      return { model: policy, policy, critic, metrics, steps: state.step, reason };
+    } finally {
+      await trainer.dispose();
     }
-    const reason = state.step < totalSteps ? "stopped" : "done";
-    await save();
-    const [policy, critic] = [await trainer.policy(), await trainer.critic()];
-    if (folder && reason === "done") {
-      await policy.save(join(folder.dir, "model"));
-      await critic.save(join(folder.dir, "critic"));
-    }
-    return { model: policy, policy, critic, metrics, steps: state.step, reason };
   } finally {
-    await trainer.dispose();
-    await folder?.close();
+    await reward?.dispose();
+    await own?.dispose();
+    await run?.close();
   }
 }
 
+type Settings = ReturnType<typeof settingsOf<PpoOptions>>;
+
+/** The policy with its chat template, and the prompts as it reads them. */
+async function promptsOf(o: Settings): Promise<{ model: Model; dataset: PromptDataset }> {
+  const { chatTemplate, lora, responseLength, maxPromptLength, prompts, ...rest } = o;
+  const { model, tokenizer, maxLength, reading } = textModelOf(
+    o.model,
+    { lora, ...(chatTemplate !== undefined && { chatTemplate }) },
+    { trainer: "ppo", defaultLength: o.model.config.maxPositions },
+  );
+  const room = maxLength - responseLength;
+  if (room < 1)
+    throw new TrainError(
+      `response_length: the context of ${model.name} is ${maxLength} tokens, which must also hold a prompt; got ${responseLength}`,
+    );
+  const longest = Math.min(room, maxPromptLength ?? room);
+  const dataset = isTokenised(prompts)
+    ? { prompts, rows: prompts.length, skipped: [], formats: {} }
+    : await loadPrompts(prompts, tokenizer, { ...rest, ...reading, maxPromptLength: longest });
+  for (const { ids } of dataset.prompts)
+    if (ids.length === 0 || ids.length > longest)
+      throw new TrainError(`prompts: 1 to ${longest} tokens are required, got a prompt of ${ids.length}`);
+  return { model, dataset };
+}
+
+const isTokenised = (prompts: PpoOptions["prompts"]): prompts is readonly PromptExample[] =>
+  Array.isArray(prompts) && prompts.length > 0 && prompts[0].ids instanceof Int32Array;
+
+const isModel = (reward: PpoOptions["reward"]): reward is Model =>
+  typeof reward === "object" && reward !== null && "parameters" in reward && "config" in reward;
+
+const rewardOf = ({ reward, model, batchSize }: Settings, engine: Engine): Promise<OpenedReward> => {
+  const { tokenizer } = model;
+  if (isModel(reward))
+    return checkpointReward(reward, { engine, batchSize, ...(tokenizer && { policyTokenizer: tokenizer }) });
+  return openReward(reward as RewardSpec, { engine, ...(tokenizer && { tokenizer }) });
+};
+
 /** The prompts of an iteration: every epoch has an order of its own, a function of the seed. */
 export function promptsAt(
-  prompts: readonly RolloutPrompt[],
+  prompts: RowList<PromptExample>,
   step: number,
   rows: number,
   seed: number,
-): RolloutPrompt[] {
+): PromptExample[] {
   const orders = new Map<number, Uint32Array>();
   return Array.from({ length: rows }, (_, i) => {
     const at = step * rows + i;
     const epoch = Math.floor(at / prompts.length);
     const order = orders.get(epoch) ?? permutation(prompts.length, seed, epoch);
     orders.set(epoch, order);
-    return prompts[order[at % prompts.length] as number] as RolloutPrompt;
+    return prompts.at(order[at % prompts.length] as number) as PromptExample;
   });
 }
 
-function fitting(o: ReturnType<typeof settingsOf<PpoOptions>>): {
-  prompts: readonly RolloutPrompt[];
-  skipped: string[];
-} {
-  const room = o.model.config.maxPositions - o.responseLength;
-  if (room < 1)
-    throw new TrainError(
-      `response_length: the context of ${o.model.name} is ${o.model.config.maxPositions} tokens, which must also hold a prompt; got ${o.responseLength}`,
-    );
-  const limit = Math.min(room, o.maxPromptLength ?? room);
-  const skipped: string[] = [];
-  const prompts = [...o.prompts].filter(({ ids }, i) => {
-    const fits = ids.length > 0 && ids.length <= limit;
-    if (!fits) skipped.push(`prompt ${i + 1}: 1 to ${limit} tokens are required, it has ${ids.length}`);
-    return fits;
-  });
-  if (prompts.length === 0)
-    throw new TrainError(
-      `prompts: none is left of ${o.prompts.length}${skipped[0] ? `; ${skipped[0]}` : ""}`,
-    );
-  return { prompts, skipped };
-}
+/** Settings that decide what a run computes; they must be the same when it goes on. */
+const decisive = [
+  ...["learningRate", "criticLearningRate", "lrSchedulerType", "warmupSteps", "warmupRatio", "optimizer"],
+  ...["adamBeta1", "adamBeta2", "adamEpsilon", "epsilonPlacement", "momentum", "weightDecay", "maxGradNorm"],
+  ...["batchSize", "gradientAccumulation", "numPpoEpochs", "numMiniBatches", "seed", "sharedBackbone"],
+  ...["cliprange", "cliprangeValue", "vfCoef", "entropyCoef", "gamma", "lam", "whitenRewards", "targetKl"],
+  ...[
+    "missingEosPenalty",
+    "klCoef",
+    "klEstimator",
+    "klIn",
+    "klSchedule",
+    "klCoefEnd",
+    "klTarget",
+    "klHorizon",
+  ],
+  ...["temperature", "responseLength", "int8Rollouts"],
+] as const;
 
-/** What must be the same when a run goes on. */
-function fingerprintOf(
-  o: ReturnType<typeof settingsOf<PpoOptions>>,
-  prompts: readonly RolloutPrompt[],
-  totalSteps: number,
-): Record<string, string | number | boolean> {
-  const names = Object.entries(o).filter(
-    ([name, value]) =>
-      ["number", "string", "boolean"].includes(typeof value) &&
-      ![
-        "saveSteps",
-        "saveTotalLimit",
-        "maxSteps",
-        "totalEpisodes",
-        "numEpochs",
-        "outputDir",
-        "resume",
-        "overwrite",
-        "threads",
-        "provider",
-        "numSamples",
-      ].includes(name),
-  ) as [string, string | number | boolean][];
+const courseOf = (o: Settings): Record<string, string | number | boolean> =>
+  Object.fromEntries(
+    decisive.flatMap((name) => {
+      const value = (o as unknown as Record<string, string | number | boolean | undefined>)[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+
+/** FNV-1a over the prompts' ids. */
+function hashOf(prompts: RowList<PromptExample>): string {
   let hash = 0x811c9dc5;
-  for (const { ids } of prompts)
-    for (let i = 0; i < ids.length; i++) hash = Math.imul(hash ^ (ids[i] as number), 0x01000193);
-  return {
-    ...Object.fromEntries(names),
-    data: `${prompts.length} prompts ${hash >>> 0}`,
-    ...(!o.lrSchedulerType.startsWith("constant") && { totalSteps }),
+  const add = (x: number) => {
+    hash = Math.imul(hash ^ x, 0x01000193);
   };
+  for (const { ids } of prompts) {
+    add(-1);
+    for (const id of ids) add(id);
+  }
+  return `${prompts.length} prompts, ${(hash >>> 0).toString(16)}`;
 }

@@ -10,7 +10,7 @@ import { createGenerator, type Generator } from "../generate/index.ts";
 import type { Engine, HostArray, Resident, Tree } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { TrainError } from "./errors.ts";
+import { checked, type Reward, type RewardInput } from "../reward/reward.ts";
 
 /** A prompt as `loadPrompts` gives it. */
 export interface RolloutPrompt {
@@ -102,14 +102,18 @@ export function createSampler(
 /**
  * Scores of responses; `prompts[i]` is the prompt of `responses[i]`.
  *
- * @throws TrainError when the reward gives another number of scores, or one that is not finite
+ * @throws RewardError when the reward gives another number of scores, or one that is not finite
  */
 export async function scoreResponses(
   reward: Reward,
   prompts: readonly RolloutPrompt[],
   responses: readonly RolloutResponse[],
+  name = "function",
 ): Promise<number[]> {
-  const scores = await reward(
+  const scores = await checked(
+    reward,
+    name,
+  )(
     responses.map(({ ids, text, terminated }, i): RewardInput => {
       const { ids: promptIds, text: prompt = "", messages, row } = prompts[i] as RolloutPrompt;
       return {
@@ -123,23 +127,5 @@ export async function scoreResponses(
       };
     }),
   );
-  if (scores.length !== responses.length)
-    throw new TrainError(`reward: ${responses.length} scores are required, got ${scores.length}`);
-  const odd = scores.findIndex((x) => !Number.isFinite(x));
-  if (odd >= 0)
-    throw new TrainError(
-      `reward: a finite number is required for each response, got ${scores[odd]} for response ${odd}: ${JSON.stringify(responses[odd]?.text)}`,
-    );
   return [...scores];
 }
-
-export interface RewardInput {
-  readonly prompt: string;
-  readonly completion: string;
-  readonly promptIds?: readonly number[];
-  readonly completionIds?: readonly number[];
-  readonly messages?: readonly { role: string; content: string }[];
-  readonly terminated?: boolean;
-  readonly row?: Readonly<Record<string, unknown>>;
-}
-export type Reward = (batch: readonly RewardInput[]) => readonly number[] | Promise<readonly number[]>;

@@ -1,7 +1,7 @@
 /** `attune eval ...`: measures of models; each is a command below it. */
 import type { Command } from "commander";
 import { lazily } from "./command.ts";
-import { positiveInteger } from "./options.ts";
+import { positiveInteger, positiveNumber, wholeNumber } from "./options.ts";
 
 export function register(program: Command): void {
   const evaluate = program.command("eval").description("measure a model");
@@ -17,4 +17,18 @@ export function register(program: Command): void {
     )
     .option("--per-token", "with --json: ids and negative log-likelihoods (nats) of every row")
     .action(lazily(async () => (await import("./eval-run.ts")).runPerplexity));
+  evaluate
+    .command("kl")
+    .description("KL divergence between two models in both directions, in nats per token and per response")
+    .requiredOption("--model <dir>", "model folder or hub id")
+    .requiredOption("--reference <dir>", "the model to compare with; it has the same tokenizer")
+    .requiredOption(
+      "--data <file>",
+      "rows with prompt and completion, messages or text: along these; with prompts alone: along each model's own samples",
+    )
+    .option("--max-new-tokens <n>", "tokens of a sample", positiveInteger, 64)
+    .option("--temperature <t>", "of both models", positiveNumber, 1)
+    .option("--seed <n>", "of samples and intervals", wholeNumber, 42)
+    .option("--max-rows <n>", "use the first rows alone", positiveInteger)
+    .action(lazily(async () => (await import("./eval-kl-run.ts")).runKl));
 }

@@ -1,0 +1,115 @@
+/** The work of `attune score`. */
+import { mean, standardDeviation } from "../evaluate/bootstrap.ts";
+import { AttuneError } from "../graph/errors.ts";
+import type { Engine } from "../graph/index.ts";
+import { loadModel } from "../models/load.ts";
+import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { checkpointReward, type OpenedReward, openReward, type RewardInput, rules } from "../reward/index.ts";
+import { loadRewardInputs } from "../reward/node-inputs.ts";
+import type { Implementation } from "./command.ts";
+import type { CliContext } from "./context.ts";
+import { counted } from "./counted.ts";
+import { openEngine } from "./engine.ts";
+
+interface Options {
+  readonly model?: string;
+  readonly reward?: readonly string[];
+  readonly data?: string;
+  readonly batchSize: number;
+  readonly listRules?: boolean;
+}
+
+export const runScore: Implementation<Options> = async (context, options) => {
+  if (options.listRules) return listRules(context);
+  const { model, reward, data, batchSize } = options;
+  const wrong = (message: string) => new AttuneError(`score: ${message}`, { wrongUsage: true });
+  if ((model === undefined) === (reward === undefined))
+    throw wrong(`either --model or --reward is required, got ${model === undefined ? "neither" : "both"}`);
+  if (data === undefined)
+    throw wrong("--data is required: a file with text, prompt and completion, or messages");
+  const { signal } = context;
+  let engine: Engine | undefined;
+  let opened: (OpenedReward & { readonly tokenizer?: Tokenizer | undefined }) | undefined;
+  try {
+    engine = await openEngine(context);
+    opened =
+      model === undefined
+        ? await openReward(reward as readonly string[], { engine, signal })
+        : await openModel(engine, model, batchSize, signal);
+    const inputs = await loadRewardInputs(data, { signal, tokenizer: opened.tokenizer });
+    const progress = context.progress({ label: "score", total: inputs.length });
+    const rows: { score: number; parts?: Record<string, number> }[] = [];
+    for (let from = 0; from < inputs.length; from += batchSize) {
+      signal.throwIfAborted();
+      const batch = Array.from({ length: Math.min(batchSize, inputs.length - from) }, (_, i) =>
+        inputs.at(from + i),
+      );
+      rows.push(...(await scoresOf(opened, batch as RewardInput[])));
+      progress.update(rows.length, { units: rows.length });
+    }
+    progress.done();
+    const scores = rows.map(({ score }) => score);
+    const summary = { reward: opened.name, mean: mean(scores), std: standardDeviation(scores) };
+    const lines = rows.map(
+      ({ score }, i) => `${score.toFixed(4).padStart(9)}  ${shown(inputs.at(i) as RewardInput)}`,
+    );
+    context.result(
+      { ...summary, rows },
+      [
+        ...lines,
+        `mean ${summary.mean.toFixed(4)}, std ${summary.std.toFixed(4)} over ${counted(rows.length, "row")}`,
+      ].join("\n"),
+    );
+  } finally {
+    await opened?.dispose();
+    await engine?.dispose();
+  }
+};
+
+/** A model that is scored with its own ids. */
+async function openModel(engine: Engine, name: string, batchSize: number, signal: AbortSignal) {
+  const model = await loadModel(name, { signal });
+  const { tokenizer } = model;
+  const opened = await checkpointReward(model, {
+    engine,
+    batchSize,
+    ...(tokenizer && { policyTokenizer: tokenizer }),
+  });
+  return { ...opened, tokenizer };
+}
+
+/** Scores of a batch, of a sum with those of its parts. */
+async function scoresOf({ score, parts }: OpenedReward, batch: readonly RewardInput[]) {
+  if (!parts) return (await score(batch)).map((value) => ({ score: value }));
+  const found = await parts(batch);
+  return found.scores.map((value, i) => ({
+    score: value,
+    parts: Object.fromEntries(
+      Object.entries(found.parts).map(([name, values]) => [name, values[i] as number]),
+    ),
+  }));
+}
+
+const shownLength = 80;
+
+/** How the scored text begins, on one line. */
+function shown({ completion }: RewardInput): string {
+  const line = completion.replace(/\s+/g, " ").trim();
+  return line.length > shownLength ? `${line.slice(0, shownLength - 1)}…` : line;
+}
+
+function listRules(context: CliContext): void {
+  const rows = Object.entries(rules).map(([name, { description, range, options, flawed = false }]) => ({
+    name,
+    description,
+    range,
+    options: Object.keys(options.shape),
+    flawed,
+  }));
+  const text = rows.map(
+    ({ name, description, range, options, flawed }) =>
+      `${name}${options.length > 0 ? ` (${options.join(", ")})` : ""}${flawed ? ", flawed on purpose" : ""}\n` +
+      `    ${description}; ${range}`,
+  );
+  context.result(rows, text.join("\n"));
+}

@@ -2,16 +2,16 @@
  * How a command is written: `register(program)` declares name, options and help text, and its action names the
  * module that does the work, which is imported only when the command runs (so `--help` stays fast):
  *
- *     // sft.ts
+ *     // merge.ts
  *     export function register(program: Command): void {
  *       program
  *         .command("sft")
  *         .description("fine-tune a model on text or on prompts and completions")
  *         .requiredOption("--model <dir>", "model folder or hub id")
- *         .action(lazily(async () => (await import("./sft-run.ts")).runSft));
+ *         .action(lazily(async () => (await import("./merge-run.ts")).runMerge));
  *     }
  *
- *     // sft-run.ts
+ *     // merge-run.ts
  *     export const runSft: Implementation<SftOptions> = async (context, options) => { ... };
  *
  * Then add the module to the table in main.ts.
@@ -50,4 +50,18 @@ export function lazily<O>(load: () => Promise<Implementation<O>>): (...args: unk
       await implementation(context, command.opts() as O, ...operands);
     });
   };
+}
+
+const preparations = new WeakMap<Command, () => Promise<void>>();
+
+/** Options that are declared when the command is chosen, because reading them takes time. */
+export const prepareWith = (command: Command, prepare: () => Promise<void>): void => {
+  preparations.set(command, prepare);
+};
+
+/** Declares what `prepareWith` put off; once. */
+export async function prepared(command: Command): Promise<void> {
+  const prepare = preparations.get(command);
+  preparations.delete(command);
+  await prepare?.();
 }

@@ -63,6 +63,7 @@ describe("attune", { timeout: 90_000 }, () => {
       "checkpoints",
       "metrics.jsonl",
       "model",
+      "tensorboard",
     ]);
 
     const evaluate = (dir: string) =>
@@ -161,7 +162,7 @@ describe("bad input gets one sentence, exit code 1 and an untouched folder", { t
     const [unknown, large] = [join(folder, "unknown"), join(folder, "large")];
     await tinyModel().save(unknown);
     const config = JSON.parse(await readFile(join(unknown, "config.json"), "utf8"));
-    await writeFile(join(unknown, "config.json"), JSON.stringify({ ...config, model_type: "bert" }));
+    await writeFile(join(unknown, "config.json"), JSON.stringify({ ...config, model_type: "t5" }));
     const { config: shape, parameters, tokenizer } = tinyModel();
     const bare = modelOf({ config: shape, parameters });
     await withParameters(bare, parameters).save(large);
@@ -171,7 +172,7 @@ describe("bad input gets one sentence, exit code 1 and an untouched folder", { t
     const load = (dir: string) => attune(["generate", "--model", dir, "--prompt", "x"]);
     await Promise.all([
       fails(load(join(folder, "no model")), /no model: no such folder/),
-      fails(load(unknown), /model_type "bert" is unknown, known families are gpt2, llama/),
+      fails(load(unknown), /model_type "t5" is unknown, known families are gpt2, llama/),
       fails(load(large), /the tokenizer has \d+ tokens, the model's vocabulary \d+/),
     ]);
   });
@@ -205,7 +206,7 @@ describe("bad input gets one sentence, exit code 1 and an untouched folder", { t
     await fails(sft("mine", "--max-steps", "1"), /the folder is not empty.*--resume.*--overwrite/);
     await rm(join(other), { recursive: true });
     await writeFile(other, "a file");
-    await fails(sft("mine", "--max-steps", "1"), /mine: the folder of a run is required/);
+    await fails(sft("mine", "--max-steps", "1"), /mine: a folder is required, .*is a file/);
     expect(await readFile(other, "utf8")).toBe("a file");
   });
 
@@ -217,19 +218,26 @@ describe("bad input gets one sentence, exit code 1 and an untouched folder", { t
   });
 });
 
-it("demo trains, shows samples before and after, and leaves a model", async () => {
-  const output = join(folder, "demo");
-  const { code, stdout } = await attune([
-    "demo",
-    "--output",
-    output,
-    "--steps",
-    "4",
-    "--stories",
-    "60",
-    "--json",
-  ]);
+it("a recipe runs its stages, measures each and writes the report; what is wrong with it is said first", async () => {
+  const [recipe, output] = [join(folder, "small.yaml"), join(folder, "small")];
+  await writeFile(
+    recipe,
+    `stages: { sft: { model: ${JSON.stringify(model)}, data: ${JSON.stringify(data)}, max_steps: 2, max_length: 32 } }`,
+  );
+  const run = (...args: string[]) => attune(["run", recipe, "--output_dir", output, ...args]);
+  expect(await run("--sft.max_stps", "1")).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/max_steps/),
+  });
+  await writeFile(join(folder, "bad.yaml"), "stages: { sft: { modl: x } }");
+  const { code: bad, stderr } = await attune(["run", join(folder, "bad.yaml")]);
+  expect({ bad, stderr }).toMatchObject({
+    bad: 1,
+    stderr: expect.stringMatching(/modl.*did you mean model/),
+  });
+  const { code, stdout } = await run("--json");
   expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ steps: 4, before: { length: 3 }, after: { length: 3 } });
-  expect(await readdir(output)).toContain("model");
+  expect(JSON.parse(stdout).stages).toMatchObject([{ name: "sft", status: "done", steps: 2 }]);
+  expect(await readdir(output)).toEqual(["recipe.yaml", "report.html", "run.json", "stages"]);
+  expect((await run()).stderr).toMatch(/not empty.*--resume/);
 }, 90_000);

@@ -2,10 +2,9 @@
  * The attune command: parses, runs one command, and ends with an exit code (see failure.ts).
  * The first Ctrl-C asks the command to stop, the second ends the process at once.
  */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { register as chat } from "./chat.ts";
-import { setExecutor } from "./command.ts";
+import { prepared, setExecutor } from "./command.ts";
 import { createContext, type Streams } from "./context.ts";
 import { register as data } from "./data.ts";
 import { register as demo } from "./demo.ts";
@@ -15,24 +14,26 @@ import { describeFailure, exitCodeOf, exitCodes, InterruptedError } from "./fail
 import { register as generate } from "./generate.ts";
 import { register as merge } from "./merge.ts";
 import { addGlobalOptions, type GlobalOptions } from "./options.ts";
-import { register as sft } from "./sft.ts";
+import { register as report } from "./report.ts";
+import { register as run } from "./run.ts";
+import { register as score } from "./score.ts";
+import { register as trainers } from "./trainers.ts";
+import { version } from "./version.ts";
 
 /** Every command, in the order of the help text. A row registers options and help; the work loads when it runs. */
 export const commands: readonly ((program: Command) => void)[] = [
   demo,
-  sft,
+  run,
+  trainers,
   generate,
   chat,
+  score,
   evaluate,
+  report,
   merge,
   exportModel,
   data,
 ];
-
-function version(): string {
-  const packageJson = new URL("../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(packageJson, "utf8")) as { version: string }).version;
-}
 
 /** The commander program with all commands; `execute` gets the command that was chosen. */
 export function createProgram(registrations: typeof commands, streams: Streams): Command {
@@ -45,7 +46,8 @@ export function createProgram(registrations: typeof commands, streams: Streams):
       writeErr: (text) => streams.stderr.write(text),
     })
     .showHelpAfterError("(--help shows the options)")
-    .exitOverride();
+    .exitOverride()
+    .hook("preSubcommand", (_, command) => prepared(command));
   addGlobalOptions(program);
   for (const register of registrations) register(program);
   return program;

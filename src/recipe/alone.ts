@@ -1,0 +1,37 @@
+/** One stage without a recipe: what the command of its trainer runs. */
+import type { Engine } from "../graph/index.ts";
+import { loadModel } from "../models/load.ts";
+import type { OpenedReward } from "../reward/reward.ts";
+import { rewardOf } from "./rewards.ts";
+import type { StageContext, StageKeys, StageKind, StageResult } from "./stage.ts";
+
+export type AloneOptions = Pick<
+  StageContext,
+  "dir" | "signal" | "resume" | "overwrite" | "onStart" | "onStep" | "note"
+> & { readonly engine: Engine };
+
+/** Runs a stage in a folder of its own; rewards that it opens are closed at the end. */
+export async function runStageAlone(
+  kind: StageKind,
+  keys: StageKeys,
+  options: AloneOptions,
+): Promise<StageResult> {
+  const { engine, signal } = options;
+  const opened: OpenedReward[] = [];
+  try {
+    return await kind.run(keys, {
+      ...options,
+      name: kind.name,
+      seed: 42,
+      model: (name) => loadModel(name, { signal }),
+      data: (names) => [names].flat(),
+      reward: async (specification, policy) => {
+        const reward = await rewardOf(specification, { engine, policy });
+        opened.push(reward);
+        return reward;
+      },
+    });
+  } finally {
+    for (const reward of opened) await reward.dispose();
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * How a stage's model does on the held-out prompts: it answers the same prompts as every other stage, with the same
+ * seed; a reward scores the answers, by axis where it has axes.
+ *
+ * KL is estimated on the model's own answers, in nats summed over a response: the mean of log pi - log pi_ref.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { DataInput } from "../data/dataset.ts";
+import { loadDataset } from "../data/dataset.ts";
+import { loadPrompts, take } from "../data/index.ts";
+import type { PromptExample } from "../data/prompts.ts";
+import { bootstrap, distinctN, type Interval, winRate } from "../evaluate/index.ts";
+import { tokenNll } from "../evaluate/perplexity.ts";
+import { createGenerator } from "../generate/index.ts";
+import { type Engine, unflatten } from "../graph/index.ts";
+import { permutation } from "../graph/random.ts";
+import type { Model } from "../models/load.ts";
+import type { OpenedReward } from "../reward/reward.ts";
+import { writeJson, writeWhole } from "../runs/write-whole.ts";
+import { RecipeError } from "./errors.ts";
+import type { Recipe } from "./recipe.ts";
+import { type AxisScores, axesOf } from "./rewards.ts";
+import { readJson, stageDir } from "./run-files.ts";
+
+/** evaluation.json of a stage. */
+export interface Evaluation {
+  readonly prompts: number;
+  readonly reward?: { readonly overall: Interval; readonly axes?: Readonly<Record<string, Interval>> };
+  readonly by_kind?: Readonly<Record<string, { readonly overall: Interval; readonly count: number }>>;
+  readonly win_rate?: { against: string; rate: number; low: number; high: number; n: number };
+  readonly kl?: { against: string; value: number; low: number; high: number; unit: "nats per response" };
+  readonly perplexity?: number;
+  readonly length: { readonly mean: number; readonly unit: "tokens" };
+  readonly distinct_1: number;
+  readonly distinct_2: number;
+  readonly share_terminated: number;
+}
+
+/** A row of responses.jsonl. */
+export interface Response {
+  readonly prompt: string;
+  readonly kind?: string;
+  readonly completion: string;
+  readonly scores: Readonly<Record<string, number>>;
+  readonly tokens: number;
+  readonly terminated: boolean;
+}
+
+export interface EvaluatorParts {
+  readonly engine: Engine;
+  readonly runDir: string;
+  data(reference: string | readonly string[]): DataInput;
+  model(reference: string): Promise<Model>;
+  reward(specification: unknown): Promise<OpenedReward>;
+}
+
+export interface Evaluator {
+  /** Answers, scores and compares; reads what was measured before. Undefined when the signal aborts. */
+  evaluate(stage: string, model: Model, dir: string, signal: AbortSignal): Promise<Evaluation | undefined>;
+  dispose(): Promise<void>;
+}
+
+export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Promise<Evaluator> {
+  const settings = recipe.evaluate ?? {};
+  const { max_new_tokens: maxNewTokens = 64, temperature = 1, num_prompts = 256 } = settings;
+  const seed = settings.seed ?? recipe.seed;
+  const axes = axesOf(settings.reward);
+  let opened: OpenedReward | undefined;
+  const reference = settings.kl_reference ?? recipe.stages.find(({ trainer }) => trainer === "sft")?.name;
+
+  /** The same prompts for every stage, whatever its tokenizer. */
+  async function promptsFor(model: Model): Promise<PromptExample[]> {
+    if (!model.tokenizer) throw new RecipeError(`${model.name}: a tokenizer is required to answer prompts`);
+    const { prompts } = await loadPrompts(parts.data(settings.prompts as string), model.tokenizer, {
+      maxPromptLength: model.config.maxPositions - maxNewTokens,
+      ...(model.chatTemplate !== undefined && { chatTemplate: model.chatTemplate }),
+    });
+    const order = [...permutation(prompts.length, seed, 7)].slice(0, num_prompts);
+    return order.sort((a, b) => a - b).map((i) => prompts.at(i) as PromptExample);
+  }
+
+  async function scoresOf(rows: readonly Answer[]): Promise<AxisScores> {
+    const inputs = rows.map(({ prompt, completion, example, ids, terminated }) => ({
+      prompt,
+      completion,
+      promptIds: [...example.ids],
+      completionIds: ids,
+      terminated,
+      row: example.row,
+    }));
+    if (axes) return axes(inputs);
+    if (settings.reward === undefined) return {};
+    opened ??= await parts.reward(settings.reward);
+    return { overall: [...(await opened.score(inputs))] };
+  }
+
+  return {
+    async evaluate(stage, model, dir, signal) {
+      const path = join(dir, "evaluation.json");
+      const known = await readJson<Evaluation>(path);
+      if (known) return known;
+      const rows = await answers(model, await promptsFor(model), {
+        engine: parts.engine,
+        maxNewTokens,
+        temperature,
+        seed,
+        signal,
+      });
+      if (signal.aborted) return undefined;
+      const scores = await scoresOf(rows);
+      const overall = scores.overall;
+      const from = recipe.stages.find(({ name }) => name === stage)?.keys.model;
+      const opponent =
+        typeof from === "string" && from !== stage
+          ? await responsesOf(stageDir(parts.runDir, from))
+          : undefined;
+      const evaluation: Evaluation = {
+        prompts: rows.length,
+        ...(overall && { reward: rewardOf(scores) }),
+        ...(overall && byKind(rows, overall)),
+        ...(overall &&
+          opponent?.length === rows.length && {
+            win_rate: {
+              against: from as string,
+              ...winRate(
+                overall,
+                opponent.map((response) => response.scores.overall as number),
+              ),
+            },
+          }),
+        ...(reference && reference !== stage && isAfter(recipe, stage, reference)
+          ? {
+              kl: {
+                against: reference,
+                ...(await klFrom(parts.engine, model, await parts.model(reference), rows)),
+              },
+            }
+          : {}),
+        ...(settings.perplexity !== undefined && {
+          perplexity: await perplexityOf(parts, model, settings.perplexity, settings.perplexity_rows ?? 200),
+        }),
+        length: { mean: mean(rows.map(({ ids }) => ids.length)), unit: "tokens" },
+        distinct_1: distinctN(
+          rows.map(({ completion }) => completion),
+          1,
+        ),
+        distinct_2: distinctN(
+          rows.map(({ completion }) => completion),
+          2,
+        ),
+        share_terminated: mean(rows.map(({ terminated }) => (terminated ? 1 : 0))),
+      };
+      await writeWhole(
+        join(dir, "responses.jsonl"),
+        rows.map((row, i) => `${JSON.stringify(responseOf(row, scores, i))}\n`).join(""),
+      );
+      await writeJson(path, evaluation);
+      return evaluation;
+    },
+    dispose: async () => opened?.dispose(),
+  };
+}
+
+interface Answer {
+  readonly prompt: string;
+  readonly completion: string;
+  readonly ids: readonly number[];
+  readonly terminated: boolean;
+  readonly example: PromptExample;
+}
+
+const mean = (values: readonly number[]): number =>
+  values.length === 0 ? Number.NaN : values.reduce((a, b) => a + b, 0) / values.length;
+
+interface AnswerOptions {
+  readonly engine: Engine;
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+}
+
+async function answers(
+  { config, parameters, tokenizer }: Model,
+  examples: readonly PromptExample[],
+  { engine, temperature, ...options }: AnswerOptions,
+): Promise<Answer[]> {
+  const generator = createGenerator(engine, config, unflatten(parameters));
+  try {
+    const completions = await generator.generate(
+      examples.map(({ ids }) => [...ids]),
+      {
+        ...options,
+        ...(temperature === 0 ? { greedy: true } : { temperature }),
+        ...(tokenizer && { tokenizer }),
+      },
+    );
+    return completions.map(({ prompt, text, ids, finishReason }) => {
+      const example = examples[prompt] as PromptExample;
+      return {
+        prompt: example.text,
+        completion: text ?? "",
+        ids,
+        terminated: finishReason !== "length",
+        example,
+      };
+    });
+  } finally {
+    await generator.dispose();
+  }
+}
+
+const kindOf = ({ example }: Answer): string | undefined =>
+  typeof example.row.kind === "string" ? example.row.kind : undefined;
+
+function responseOf(row: Answer, scores: AxisScores, i: number): Response {
+  const kind = kindOf(row);
+  return {
+    prompt: row.prompt,
+    ...(kind !== undefined && { kind }),
+    completion: row.completion,
+    scores: Object.fromEntries(Object.entries(scores).map(([axis, values]) => [axis, values[i] as number])),
+    tokens: row.ids.length,
+    terminated: row.terminated,
+  };
+}
+
+function rewardOf({ overall, ...axes }: AxisScores) {
+  const intervals = Object.entries(axes).map(([axis, values]) => [axis, bootstrap(values)] as const);
+  return {
+    overall: bootstrap(overall as readonly number[]),
+    ...(intervals.length > 0 && { axes: Object.fromEntries(intervals) }),
+  };
+}
+
+function byKind(rows: readonly Answer[], overall: readonly number[]) {
+  const kinds = new Map<string, number[]>();
+  for (const [i, row] of rows.entries()) {
+    const kind = kindOf(row);
+    if (kind === undefined) continue;
+    const values = kinds.get(kind) ?? [];
+    values.push(overall[i] as number);
+    kinds.set(kind, values);
+  }
+  if (kinds.size === 0) return {};
+  const entries = [...kinds].sort(([a], [b]) => a.localeCompare(b));
+  return {
+    by_kind: Object.fromEntries(
+      entries.map(([kind, values]) => [kind, { overall: bootstrap(values), count: values.length }]),
+    ),
+  };
+}
+
+async function responsesOf(dir: string): Promise<Response[] | undefined> {
+  const content = await readFile(join(dir, "responses.jsonl"), "utf8").catch(() => undefined);
+  return content
+    ?.split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as Response);
+}
+
+/** Whether a stage comes after another, so that it can be measured against it. */
+const isAfter = ({ stages }: Recipe, stage: string, reference: string): boolean => {
+  const names = stages.map(({ name }) => name);
+  return names.indexOf(stage) > names.indexOf(reference);
+};
+
+/** The mean over responses of log pi - log pi_ref, summed over the response's tokens, in nats (the k1 estimator). */
+async function klFrom(engine: Engine, model: Model, reference: Model, rows: readonly Answer[]) {
+  if (model.config.vocabSize !== reference.config.vocabSize)
+    throw new RecipeError(
+      `evaluate: KL needs models with the same tokens, ${model.name} has ${model.config.vocabSize} and ${reference.name} ${reference.config.vocabSize}`,
+    );
+  const sequences = rows.map(({ example, ids }) => [...example.ids, ...ids]);
+  const sums = async (of: Model) =>
+    (await tokenNll(of, sequences, { engine })).map(({ nll }, i) =>
+      nll.subarray((rows[i] as Answer).example.ids.length - 1).reduce((a, b) => a + b, 0),
+    );
+  const [own, other] = [await sums(model), await sums(reference)];
+  const { mean: value, low, high } = bootstrap(own.map((nll, i) => (other[i] as number) - nll));
+  return { value, low, high, unit: "nats per response" as const };
+}
+
+/** Over what a trainer would count as labels: whole documents, or the completions of prompts. */
+async function perplexityOf(
+  { engine, data }: EvaluatorParts,
+  model: Model,
+  reference: string | readonly string[],
+  limit: number,
+): Promise<number> {
+  const { config, tokenizer, name } = model;
+  if (!tokenizer) throw new RecipeError(`${name}: a tokenizer is required to measure perplexity`);
+  const { examples } = await loadDataset(data(reference), tokenizer, { maxLength: config.maxPositions });
+  const rows = take(examples, limit);
+  const measured = await tokenNll(
+    model,
+    rows.map(({ ids }) => [...ids]),
+    { engine },
+  );
+  let [total, count] = [0, 0];
+  for (const [i, { nll }] of measured.entries())
+    for (let at = 0; at < nll.length; at++)
+      if (rows[i]?.counts[at + 1]) {
+        total += nll[at] as number;
+        count++;
+      }
+  return Math.exp(total / count);
+}

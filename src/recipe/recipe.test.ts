@@ -1,0 +1,79 @@
+import { readFile } from "node:fs/promises";
+import { describe, expect, it } from "vitest";
+import { RecipeError } from "./errors.ts";
+import { recipeJsonSchema } from "./json-schema.ts";
+import { parseOverrides } from "./overrides.ts";
+import { readRecipe, recipeData } from "./recipe.ts";
+
+const good = `
+stages:
+  sft: { trainer: sft, model: base, data: rows.jsonl, batch_size: 4 }
+  dpo: { model: sft, data: [a.jsonl, b.jsonl], beta: 0.2 }
+`;
+const read = (text: string, fields: string[] = []) =>
+  readRecipe(text, { source: "mine.yaml", overrides: parseOverrides(fields) });
+const refusal = (text: string, fields: string[] = []): string => {
+  try {
+    read(text, fields);
+  } catch (error) {
+    expect(error).toBeInstanceOf(RecipeError);
+    return (error as Error).message;
+  }
+  return "nothing";
+};
+
+describe("a recipe", () => {
+  it("has its stages in order, names and folder by default, TRL's names for other spellings", () => {
+    const recipe = read(good);
+    expect(recipe).toMatchObject({ name: "mine", seed: 42, output_dir: "runs/mine" });
+    expect(recipe.stages).toEqual([
+      {
+        name: "sft",
+        trainer: "sft",
+        keys: { model: "base", data: "rows.jsonl", per_device_train_batch_size: 4 },
+      },
+      { name: "dpo", trainer: "dpo", keys: { model: "sft", data: ["a.jsonl", "b.jsonl"], beta: 0.2 } },
+    ]);
+  });
+
+  it("takes fields from the command line and comes back as data", () => {
+    const recipe = read(good, ["--dpo.beta", "0.5", "--seed", "7", "--sft.max-steps", "3"]);
+    expect(recipeData(recipe)).toMatchObject({
+      seed: 7,
+      stages: { dpo: { beta: 0.5 }, sft: { max_steps: 3 } },
+    });
+  });
+
+  it("says what is wrong in one line, with the nearest valid name", () => {
+    expect(refusal(good, ["--dpo.bta", "1"])).toBe("mine.yaml: dpo: bta is not a key; did you mean beta?");
+    expect(refusal(good, ["--sed", "1"])).toBe("mine.yaml: sed is not a key; did you mean seed?");
+    expect(refusal(good, ["--dpo.beta", "0"])).toBe("mine.yaml: dpo: beta: above 0 is required, got 0");
+    expect(refusal(good, ["--dpo.trainer", "rewrd"])).toMatch(
+      /trainer rewrd is not known; did you mean reward/,
+    );
+    expect(refusal("stages: { x: { model: a } }")).toMatch(/mine.yaml: x: trainer is required: one of/);
+    expect(refusal("stages: { sft: { model: a } }")).toBe("mine.yaml: sft: data is required");
+    expect(refusal("seed: 1")).toMatch(/at least one named stage/);
+    expect(refusal("- 1")).toMatch(/a recipe is required/);
+    expect(refusal("stages: {")).toMatch(/mine.yaml: .*line 1/);
+    expect(
+      refusal("stages: { a: { trainer: sft, model: b, data: x }, b: { trainer: sft, model: a, data: x } }"),
+    ).toMatch(/a.model: b is a later stage/);
+    expect(
+      refusal("stages: { sft: { model: a, data: b, batch_size: 1, per_device_train_batch_size: 2 } }"),
+    ).toMatch(/the same key/);
+  });
+
+  it("has a JSON Schema beside the recipes, which is what the keys say", async () => {
+    const written = JSON.parse(
+      await readFile(new URL("../../recipes/recipe.schema.json", import.meta.url), "utf8"),
+    );
+    expect(written).toEqual(JSON.parse(JSON.stringify(recipeJsonSchema())));
+  });
+
+  it.each(["world", "tinystories", "hh"])("%s.yaml in the box is valid", async (name) => {
+    const path = new URL(`../../recipes/${name}.yaml`, import.meta.url);
+    const recipe = readRecipe(await readFile(path, "utf8"), { source: `${name}.yaml` });
+    expect(recipe.name).toBe(name);
+  });
+});

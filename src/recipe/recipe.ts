@@ -1,0 +1,224 @@
+/**
+ * A recipe: stages in order, each with the model it starts from, written in YAML with TRL's names.
+ *
+ *     name: mine
+ *     stages:
+ *       sft:    { trainer: sft, model: HuggingFaceTB/SmolLM-135M, data: rows.jsonl }
+ *       reward: { trainer: reward, model: sft, data: pairs.jsonl }
+ *       ppo:    { trainer: ppo, model: sft, reward: reward, data: prompts.jsonl, kl_coef: 0.05 }
+ *     evaluate: { prompts: held-out.jsonl, reward: reward }
+ *
+ * Everything is checked before anything runs: keys, values, names of stages.
+ */
+import { parseDocument } from "yaml";
+import { z } from "zod";
+import { didYouMean } from "../graph/nearest.ts";
+import { RecipeError } from "./errors.ts";
+import { count, flag, fromZero, object, positive, share, text, texts, whole } from "./keys.ts";
+import { type Override, withOverrides } from "./overrides.ts";
+import type { StageKeys, StageKind } from "./stage.ts";
+import { stageKinds } from "./stages/index.ts";
+import { validated } from "./validate.ts";
+
+/** The built-in world's data, written into the run's folder before the first stage; rows are named `world:NAME`. */
+const worldKeys = {
+  seed: whole("of the world (default: the recipe's)"),
+  pretrain: count("documents of mixed quality to pre-train on"),
+  sft: count("demonstrations, mostly good"),
+  preferences: count("pairs of answers that annotators compared"),
+  rankings: count("answers to one prompt, ordered"),
+  ratings: count("answers with a rating from 1 to 5"),
+  prompts: count("prompts to train on"),
+  held_out: count("prompts, demonstrations and pairs that no stage trains on"),
+  noise: share("share of comparisons whose label is turned round", { default: 0 }),
+  ties: flag("keep pairs that an annotator cannot tell apart, as ties", { default: false }),
+  margins: flag("a column of how far apart the annotator found the two", { default: false }),
+};
+
+/** How every stage's model is measured. */
+const evaluateKeys = {
+  prompts: texts("held-out prompts: files, hub datasets, or world:NAME"),
+  reward: z
+    .unknown()
+    .optional()
+    .meta({ description: "what scores the answers: world:gold, a stage, or a reward's specification" }),
+  num_prompts: count("prompts that are answered", { default: 256 }),
+  max_new_tokens: count("tokens of an answer", { default: 64 }),
+  temperature: fromZero("of the answers' tokens; 0 takes the most likely ones", { default: 1 }),
+  perplexity: texts("text or rows whose perplexity is measured"),
+  perplexity_rows: count("rows of it", { default: 200 }),
+  seed: whole("of the answers (default: the recipe's)"),
+  kl_reference: text("the stage that KL is measured from (default: the first sft stage)"),
+};
+
+const topKeys = {
+  name: text("of the run (default: the file's)"),
+  seed: whole("of everything that is drawn", { default: 42 }),
+  output_dir: text("the run's folder", { default: "runs/NAME" }),
+  world: object(worldKeys, "the built-in world's data, as world:corpus, world:demonstrations, ..."),
+  evaluate: object(evaluateKeys, "how every stage's model is measured"),
+  max_minutes: positive("stop with a checkpoint after so many minutes"),
+};
+
+const stageName = /^[a-z][a-z0-9_-]*$/i;
+
+/** One kind's keys with its `trainer`. */
+const withTrainer = ({ name, keys, description, required }: StageKind) =>
+  z
+    .strictObject({
+      trainer: z.literal(name).meta({ description }),
+      ...keys.shape,
+      ...Object.fromEntries(
+        required.map((key) => {
+          const schema = keys.shape[key] as z.ZodOptional<z.ZodType>;
+          return [key, schema.unwrap().meta(schema.meta() ?? {})];
+        }),
+      ),
+    })
+    .meta({ description });
+
+/** The whole recipe's schema, from which the JSON Schema is made. */
+export const recipeSchema = z
+  .strictObject({
+    ...topKeys,
+    stages: z
+      .record(z.string().regex(stageName), z.discriminatedUnion("trainer", stagesSchemas()))
+      .meta({ description: "the stages, in order; a name is how later stages and --NAME.key mean one" }),
+  })
+  .meta({ title: "Attune recipe" });
+
+function stagesSchemas() {
+  return Object.values(stageKinds).map(withTrainer) as unknown as [
+    ReturnType<typeof withTrainer>,
+    ...ReturnType<typeof withTrainer>[],
+  ];
+}
+
+export interface RecipeStage {
+  readonly name: string;
+  readonly trainer: string;
+  /** Everything but `trainer`, under canonical names. */
+  readonly keys: StageKeys;
+}
+
+type Top = z.infer<z.ZodObject<typeof topKeys>>;
+
+export interface Recipe extends Omit<Top, "name" | "seed" | "output_dir"> {
+  readonly name: string;
+  readonly seed: number;
+  readonly output_dir: string;
+  readonly stages: readonly RecipeStage[];
+}
+
+/** Recipe text (YAML or JSON) as plain data; `source` names it in errors. */
+export function parseYaml(content: string, source: string): Record<string, unknown> {
+  const document = parseDocument(content, { prettyErrors: true });
+  const [problem] = document.errors;
+  if (problem) throw new RecipeError(`${source}: ${problem.message.split("\n")[0]}`);
+  const value = document.toJS() as unknown;
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new RecipeError(`${source}: a recipe is required, with stages; got ${JSON.stringify(value)}`);
+  return value as Record<string, unknown>;
+}
+
+/** Renames other spellings to the canonical one. */
+function canonical(fields: Record<string, unknown>, shape: z.ZodRawShape, where: string) {
+  const out = { ...fields };
+  for (const [key, schema] of Object.entries(shape))
+    for (const alias of ((schema as z.ZodType).meta()?.aliases ?? []) as string[]) {
+      if (!(alias in out)) continue;
+      if (key in out) throw new RecipeError(`${where}: ${alias} and ${key} are the same key; leave one out`);
+      out[key] = out[alias];
+      delete out[alias];
+    }
+  return out;
+}
+
+/** The keys of one stage, checked. */
+export function stageKeys(kind: StageKind, fields: Record<string, unknown>, where: string): StageKeys {
+  const { trainer: _, ...rest } = canonical(fields, kind.keys.shape, where);
+  const missing = kind.required.filter((key) => rest[key] === undefined);
+  const keys = validated(kind.keys, rest, where) as StageKeys;
+  if (missing.length > 0)
+    throw new RecipeError(`${where}: ${missing.join(" and ")} ${missing.length > 1 ? "are" : "is"} required`);
+  return keys;
+}
+
+export interface ReadRecipeOptions {
+  /** The file, for messages and the default name. */
+  readonly source: string;
+  readonly overrides?: readonly Override[];
+}
+
+/**
+ * A recipe from its text, with fields of the command line.
+ *
+ * @throws RecipeError with every unknown key (and the nearest valid one), wrong value, or stage that is not there
+ */
+export function readRecipe(content: string, { source, overrides = [] }: ReadRecipeOptions): Recipe {
+  return checkRecipe(withOverrides(parseYaml(content, source), overrides), source);
+}
+
+/** Plain data as a recipe. */
+export function checkRecipe(fields: Record<string, unknown>, source: string): Recipe {
+  const { stages, ...top } = fields;
+  const checked = validated(z.strictObject({ ...topKeys, stages: z.unknown() }), { ...top, stages }, source);
+  if (
+    typeof stages !== "object" ||
+    stages === null ||
+    Array.isArray(stages) ||
+    Object.keys(stages).length === 0
+  )
+    throw new RecipeError(`${source}: stages: at least one named stage is required`);
+  const known: string[] = [];
+  const list = Object.entries(stages as Record<string, unknown>).map(([name, value]) => {
+    const where = `${source}: ${name}`;
+    if (!stageName.test(name))
+      throw new RecipeError(`${where}: a stage's name is letters, digits, - and _, beginning with a letter`);
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw new RecipeError(`${where}: a stage with its trainer is required, got ${JSON.stringify(value)}`);
+    const stage = value as Record<string, unknown>;
+    const trainer = stage.trainer ?? (name in stageKinds ? name : undefined);
+    const kind = typeof trainer === "string" && Object.hasOwn(stageKinds, trainer) && stageKinds[trainer];
+    if (!kind)
+      throw new RecipeError(
+        trainer === undefined
+          ? `${where}: trainer is required: one of ${Object.keys(stageKinds).join(", ")}`
+          : `${where}: trainer ${String(trainer)} is not known${didYouMean(String(trainer), Object.keys(stageKinds))}`,
+      );
+    const keys = stageKeys(kind, stage, where);
+    checkOrder(kind, keys, { where, known, all: Object.keys(stages) });
+    known.push(name);
+    return { name, trainer: kind.name, keys };
+  });
+  const name = checked.name ?? nameOf(source);
+  return {
+    ...checked,
+    name,
+    seed: checked.seed ?? 42,
+    output_dir: checked.output_dir ?? `runs/${name}`,
+    stages: list,
+  };
+}
+
+const nameOf = (source: string): string =>
+  (source.split(/[\\/]/).at(-1) as string).replace(/\.(ya?ml|json)$/, "") || "run";
+
+/** A stage may start from earlier ones, not from itself or later ones. */
+function checkOrder(
+  { models }: StageKind,
+  keys: StageKeys,
+  { where, known, all }: { where: string; known: readonly string[]; all: readonly string[] },
+): void {
+  for (const key of models) {
+    const value = keys[key];
+    if (typeof value === "string" && all.includes(value) && !known.includes(value))
+      throw new RecipeError(`${where}.${key}: ${value} is a later stage; a stage starts from an earlier one`);
+  }
+}
+
+/** The recipe as plain data again, as `recipe.yaml` of the run has it. */
+export const recipeData = ({ stages, ...top }: Recipe): Record<string, unknown> => ({
+  ...top,
+  stages: Object.fromEntries(stages.map(({ name, trainer, keys }) => [name, { trainer, ...keys }])),
+});

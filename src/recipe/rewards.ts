@@ -1,0 +1,61 @@
+/** Rewards of a recipe: an earlier stage, the world's gold scorer, or whatever `openReward` understands. */
+import { goldScore } from "../data/world/gold.ts";
+import type { Engine } from "../graph/index.ts";
+import type { Model } from "../models/load.ts";
+import { openReward } from "../reward/node-open.ts";
+import type { OpenedReward, Reward, RewardInput } from "../reward/reward.ts";
+import type { Recipe } from "./recipe.ts";
+
+/** Scores by axis; `overall` is there unless nothing is scored. */
+export type AxisScores = Readonly<Record<string, readonly number[]>>;
+
+const gold = "world:gold";
+
+const goldReward: Reward = (batch) =>
+  batch.map(({ prompt, completion }) => goldScore(prompt, completion).overall);
+
+/** Scores by axis, for rewards that have axes. */
+export function axesOf(specification: unknown): ((batch: readonly RewardInput[]) => AxisScores) | undefined {
+  if (specification !== gold) return undefined;
+  return (batch) => {
+    const scores = batch.map(({ prompt, completion }) => goldScore(prompt, completion));
+    const axes = ["overall", "helpful", "harmless", "honest"] as const;
+    return Object.fromEntries(axes.map((axis) => [axis, scores.map((score) => score[axis])]));
+  };
+}
+
+export interface RewardPlace {
+  readonly engine: Engine;
+  readonly policy?: Model | undefined;
+  /** Where the model of an earlier stage lies. */
+  readonly stageDir?: ((name: string) => string) | undefined;
+  readonly recipe?: Recipe | undefined;
+}
+
+/** Opens a reward; names of stages and `world:gold` may stand wherever a specification names a reward. */
+export function rewardOf(specification: unknown, place: RewardPlace): Promise<OpenedReward> {
+  const { engine, policy } = place;
+  return openReward(resolved(specification, place) as never, {
+    engine,
+    ...(policy?.tokenizer && { tokenizer: policy.tokenizer }),
+  });
+}
+
+/** A part of a sum on the command line: its weight, and the rest. */
+const weighted = /^\s*([^*]+)\*\s*(.*)$/;
+
+/** The specification with paths in place of stages' names, and functions in place of the world's. */
+function resolved(specification: unknown, place: RewardPlace): unknown {
+  if (specification === gold) return goldReward;
+  if (typeof specification === "string") {
+    const part = weighted.exec(specification);
+    if (part && !Number.isNaN(Number(part[1])))
+      return { weight: Number(part[1]), reward: resolved(part[2], place) };
+    const isStage = place.recipe?.stages.some(({ name }) => name === specification);
+    return isStage && place.stageDir ? { model: place.stageDir(specification) } : specification;
+  }
+  if (Array.isArray(specification)) return specification.map((part) => resolved(part, place));
+  if (typeof specification !== "object" || specification === null) return specification;
+  const { reward } = specification as { reward?: unknown };
+  return reward === undefined ? specification : { ...specification, reward: resolved(reward, place) };
+}

@@ -1,0 +1,62 @@
+/** The stage `dpo`: direct preference optimisation on pairs (Rafailov et al. 2023). */
+import { z } from "zod";
+import { type DpoStart, dpo } from "../../train/dpo.ts";
+import { dpoDefaults as d } from "../../train/dpo-options.ts";
+import { preferenceLosses } from "../../train/preference-losses.ts";
+import {
+  adapterKeys,
+  choice,
+  courseKeys,
+  evalKeys,
+  fromZero,
+  modelKey,
+  optimizerKeys,
+  positive,
+  rowKeys,
+  runKeys,
+  share,
+} from "../keys.ts";
+import { stageKind } from "../stage.ts";
+import { trainingHooks, trainingOptions } from "../training.ts";
+
+export const dpoStage = stageKind({
+  name: "dpo",
+  description: "improve a model by direct preference optimisation on pairs",
+  keys: z.strictObject({
+    model: modelKey(),
+    ref_model: modelKey("the reference (default: the model as it is at the start)"),
+    ...rowKeys,
+    loss_type: choice(Object.keys(preferenceLosses) as [string], "the preference loss", {
+      default: "sigmoid",
+    }),
+    beta: positive("strength of the pull towards the reference", { default: 0.1 }),
+    label_smoothing: share("share of labels taken to be turned around", { default: 0 }),
+    rpo_alpha: fromZero("weight of the chosen answers' negative log-likelihood (default: none)"),
+    ...evalKeys(d),
+    ...courseKeys(d),
+    ...optimizerKeys(d),
+    ...runKeys(d),
+    ...adapterKeys,
+  }),
+  required: ["model", "data"],
+  models: ["model", "ref_model"],
+  shown: ["loss", "rewards/accuracies", "rewards/margins", "eval_loss"],
+  next: (output) => `the model is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,
+  async run({ ref_model, ...keys }, context) {
+    let data = { rows: 0, skipped: 0 };
+    const result = await dpo(
+      {
+        ...trainingOptions(keys, context),
+        model: await context.model(keys.model as string),
+        ...(ref_model !== undefined && { refModel: await context.model(ref_model) }),
+        data: context.data(keys.data as string),
+        ...(keys.eval_data !== undefined && { evalData: context.data(keys.eval_data) }),
+      },
+      trainingHooks(context, ({ train, eval: held, totalSteps, step, tokens }: DpoStart) => {
+        data = { rows: train.rows, skipped: train.skipped.length };
+        return { ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
+      }),
+    );
+    return { ...result, data };
+  },
+});

@@ -1,0 +1,133 @@
+/** The stage `ppo`: proximal policy optimisation against a reward, held near the reference by a KL penalty. */
+import { z } from "zod";
+import { loadPrompts } from "../../data/prompts.ts";
+import type { Model } from "../../models/load.ts";
+import { type PpoStart, ppo } from "../../train/ppo.ts";
+import { ppoDefaults as d } from "../../train/ppo-options.ts";
+import { RecipeError } from "../errors.ts";
+import {
+  adapterKeys,
+  choice,
+  count,
+  flag,
+  fromZero,
+  modelKey,
+  optimizerKeys,
+  positive,
+  rowKeys,
+  runKeys,
+  share,
+  text,
+  whole,
+} from "../keys.ts";
+import { stageKind } from "../stage.ts";
+import { trainingHooks, trainingOptions } from "../training.ts";
+
+const { data, on_bad_row } = rowKeys;
+
+export const ppoStage = stageKind({
+  name: "ppo",
+  description: "improve a model by proximal policy optimisation against a reward",
+  keys: z.strictObject({
+    model: modelKey(),
+    ref_model: modelKey("the reference (default: the model as it is at the start)"),
+    reward: z.unknown().optional().meta({
+      description:
+        "what scores responses: a reward model, ./module.ts, a rule, a URL, a weighted sum, a stage",
+    }),
+    data,
+    on_bad_row,
+    max_prompt_length: count("tokens of a prompt (default: what the context leaves beside a response)"),
+    response_length: count("tokens of a response, at most", { default: d.responseLength }),
+    temperature: positive("of sampling, and of every log-probability", { default: d.temperature }),
+    missing_eos_penalty: fromZero("taken off the score of a response that does not end by itself"),
+    critic: text("where the critic starts: policy, reward, or a model", { default: d.critic }),
+    shared_backbone: flag("the critic is a value head on the policy", { default: d.sharedBackbone }),
+    critic_learning_rate: positive("of the critic (default: the policy's)"),
+    total_episodes: count("responses in all (default: num_train_epochs of the prompts)"),
+    per_device_train_batch_size: count("prompts of an iteration, in a micro-batch", {
+      default: d.batchSize,
+      aliases: ["batch_size"],
+    }),
+    gradient_accumulation_steps: count("micro-batches of an iteration", {
+      default: 1,
+      aliases: ["gradient_accumulation"],
+    }),
+    num_train_epochs: positive("times that the prompts are seen", {
+      default: d.numEpochs,
+      aliases: ["num_epochs"],
+    }),
+    max_steps: count("iterations; wins over total_episodes"),
+    num_ppo_epochs: count("passes over the responses of an iteration", { default: d.numPpoEpochs }),
+    num_mini_batches: count("optimiser steps of a pass", { default: d.numMiniBatches }),
+    kl_coef: fromZero("beta, the strength of the KL penalty", { default: d.klCoef }),
+    kl_estimator: choice(["k1", "k2", "k3", "exact"], "how the KL is estimated", { default: d.klEstimator }),
+    kl_in: choice(["reward", "loss"], "where the penalty stands", { default: d.klIn }),
+    kl_schedule: choice(["fixed", "linear", "cosine", "adaptive"], "how beta changes", {
+      default: d.klSchedule,
+    }),
+    kl_coef_end: fromZero("the last beta of an annealed schedule", { default: d.klCoefEnd }),
+    kl_target: positive("of adaptive: nats a response, against the reference", { default: d.klTarget }),
+    kl_horizon: count("of adaptive: in responses", { default: d.klHorizon }),
+    target_kl: positive("ends the passes of an iteration early: nats a token, against the old policy"),
+    cliprange: positive("of the probability ratio", { default: d.cliprange }),
+    cliprange_value: positive("of the values", { default: d.cliprangeValue }),
+    vf_coef: fromZero("weight of the value loss", { default: d.vfCoef }),
+    entropy_coef: fromZero("weight of the entropy bonus", { default: d.entropyCoef }),
+    gamma: share("discount", { default: d.gamma }),
+    lam: share("lambda of generalised advantage estimation", { default: d.lam }),
+    whiten_rewards: flag("divide the rewards by their deviation", { default: d.whitenRewards }),
+    int8_rollouts: flag("sample with 8-bit weights, corrected by the ratio", { default: d.int8Rollouts }),
+    epsilon_placement: choice(["pytorch", "tensorflow"], "where Adam's epsilon stands", {
+      default: d.epsilonPlacement,
+    }),
+    num_samples: whole("responses of each iteration in samples.jsonl", { default: d.numSamples }),
+    ...optimizerKeys(d),
+    ...runKeys(d),
+    ...adapterKeys,
+  }),
+  required: ["model", "data", "reward"],
+  models: ["model", "ref_model", "reward", "critic"],
+  shown: ["objective/scores", "objective/kl", "objective/entropy", "policy/clipfrac_avg", "eps"],
+  next: (output) => `the policy is in ${output}/model, its critic in ${output}/critic`,
+  async run({ ref_model, reward, critic, max_prompt_length, ...keys }, context) {
+    const model = await context.model(keys.model as string);
+    const { tokenizer, config, chatTemplate } = model;
+    if (!tokenizer) throw new RecipeError(`ppo: ${model.name} has no tokenizer, and prompts are text`);
+    const maxPromptLength =
+      max_prompt_length ?? config.maxPositions - (keys.response_length ?? d.responseLength);
+    const prompts = await loadPrompts(context.data(keys.data as string), tokenizer, {
+      maxPromptLength,
+      ...(keys.on_bad_row && { onBadRow: keys.on_bad_row }),
+      ...(chatTemplate !== undefined && { chatTemplate }),
+    });
+    const opened = await context.reward(reward, model);
+    const { on_bad_row: _, ...rest } = keys;
+    const result = await ppo(
+      {
+        ...trainingOptions(rest, context),
+        model,
+        ...(ref_model !== undefined && { refModel: await context.model(ref_model) }),
+        ...(critic !== undefined && { critic: await criticFrom(critic, reward, context.model) }),
+        prompts: [...prompts.prompts],
+        maxPromptLength,
+        reward: opened.score,
+      },
+      trainingHooks(context, ({ totalSteps, step, tokens }: PpoStart) => ({ totalSteps, step, tokens })),
+    );
+    return { ...result, data: { rows: prompts.rows, skipped: prompts.skipped.length } };
+  },
+});
+
+/** The critic's start: the policy, the reward model (when the reward is one), or a model by name. */
+async function criticFrom(
+  critic: string,
+  reward: unknown,
+  model: (reference: string) => Promise<Model>,
+): Promise<"policy" | Model> {
+  if (critic === "policy") return critic;
+  if (critic !== "reward") return model(critic);
+  if (typeof reward !== "string")
+    throw new RecipeError("ppo: critic: reward needs a reward model as the reward; name a model, or policy");
+  return model(reward);
+}

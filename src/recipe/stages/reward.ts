@@ -1,0 +1,72 @@
+/** The stage `reward`: a Bradley-Terry reward model from pairs, rankings or ratings. */
+import { z } from "zod";
+import { type RewardStart, reward } from "../../train/reward.ts";
+import { rewardDefaults as d } from "../../train/reward-options.ts";
+import {
+  adapterKeys,
+  choice,
+  courseKeys,
+  evalKeys,
+  flag,
+  fromZero,
+  modelKey,
+  optimizerKeys,
+  rowKeys,
+  runKeys,
+  share,
+  text,
+  texts,
+} from "../keys.ts";
+import { chatTemplate } from "../options.ts";
+import { stageKind } from "../stage.ts";
+import { trainingHooks, trainingOptions } from "../training.ts";
+
+const { truncation: _, ...rows } = rowKeys;
+
+export const rewardStage = stageKind({
+  name: "reward",
+  description: "train a reward model on pairs of a preferred and another answer",
+  keys: z.strictObject({
+    model: modelKey("a language model or an encoder, which gets a score head, or a reward model"),
+    ...rows,
+    pooling: choice(["last", "mean", "cls"], "which hidden state is scored (default: last, of encoders cls)"),
+    new_head: flag("draw a new score head also for a model that has one", { default: false }),
+    center_rewards_coefficient: fromZero("weight of (r_chosen + r_rejected)^2, which keeps scores near 0", {
+      default: d.centerRewardsCoefficient,
+    }),
+    ties: choice(["drop", "davidson", "rao_kupper"], "pairs of which none is better", { default: d.ties }),
+    tie_share: share("how often equally good answers are taken to tie", { default: "1/3" }),
+    normalize_rewards: flag("scores get mean 0 and std 1 on some responses", { default: d.normalizeRewards }),
+    normalize_data: texts("those responses, as prompts with completions (default: the held-out pairs')"),
+    chat_template: text(
+      "for conversations: chatml, human-assistant, plain, or a file (default: the model's)",
+    ),
+    ...evalKeys(d),
+    ...courseKeys(d),
+    ...optimizerKeys(d),
+    ...runKeys(d),
+    ...adapterKeys,
+  }),
+  required: ["model", "data"],
+  models: ["model"],
+  shown: ["loss", "accuracy", "eval_accuracy", "margin"],
+  next: (output) => `the reward model is in ${output}/model; try: attune score --model ${output} --data FILE`,
+  async run({ normalize_data, ...keys }, context) {
+    let data = { rows: 0, skipped: 0 };
+    const { report, ...result } = await reward(
+      {
+        ...trainingOptions(keys, context),
+        model: await context.model(keys.model as string),
+        data: context.data(keys.data as string),
+        ...(keys.eval_data !== undefined && { evalData: context.data(keys.eval_data) }),
+        ...(normalize_data !== undefined && { normalizeData: context.data(normalize_data) }),
+        ...(keys.chat_template !== undefined && { chatTemplate: await chatTemplate(keys.chat_template) }),
+      },
+      trainingHooks(context, ({ train, eval: held, totalSteps, step, tokens }: RewardStart) => {
+        data = { rows: train.rows, skipped: train.skipped.length };
+        return { ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
+      }),
+    );
+    return { ...result, data, ...(report && { rewardModel: report }) };
+  },
+});

@@ -1,0 +1,30 @@
+/** What every stage hands to its trainer: the options of its keys, the run's folder and engine, and how it reports. */
+import type { TrainerHooks } from "../train/trainer-options.ts";
+import { loraOf, optionsOf } from "./options.ts";
+import type { StageContext, StageKeys, StageStart } from "./stage.ts";
+
+/** Options that all trainers take, from the keys of a stage; model and data are the stage's own. */
+export function trainingOptions(keys: StageKeys, context: StageContext) {
+  const { dir, engine, resume, overwrite } = context;
+  const lora = loraOf(keys);
+  return {
+    seed: context.seed,
+    ...optionsOf(keys),
+    ...(lora && { lora }),
+    outputDir: dir,
+    engine,
+    resume,
+    overwrite,
+  };
+}
+
+/** Hooks that tell the context; `startOf` says what the trainer's start means. */
+export const trainingHooks = <Start>(
+  context: StageContext,
+  startOf: (start: Start) => StageStart,
+): TrainerHooks<Start> => ({
+  signal: context.signal,
+  onStart: (start) => context.onStart(startOf(start)),
+  onStep: context.onStep,
+  onWarning: context.note,
+});

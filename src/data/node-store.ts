@@ -85,17 +85,18 @@ function spillFile(parent: string): SpillFile {
   });
   let ends = new Float64Array(1024);
   let length = 0;
-  let page: Uint8Array[] = [];
+  const page = new Uint8Array(pageSize);
   let paged = 0;
   let written = 0;
-  const flush = () => {
-    const block = Buffer.concat(page);
+  const write = (block: Uint8Array) => {
     writing(parent, () => {
       for (let done = 0; done < block.length; )
         done += writeSync(descriptor, block, done, block.length - done, written + done);
     });
     written += block.length;
-    page = [];
+  };
+  const flush = () => {
+    write(page.subarray(0, paged));
     paged = 0;
   };
   const file: SpillFile = {
@@ -108,10 +109,13 @@ function spillFile(parent: string): SpillFile {
         more.set(ends);
         ends = more;
       }
-      page.push(record);
-      paged += record.length;
+      if (paged + record.length > pageSize) flush();
+      if (record.length > pageSize) write(record);
+      else {
+        page.set(record, paged);
+        paged += record.length;
+      }
       ends[length++] = written + paged;
-      if (paged >= pageSize) flush();
     },
     read(index) {
       if (paged > 0) flush();

@@ -98,80 +98,68 @@ const streams = {
 };
 
 export function createWorld({ seed = 42 }: WorldOptions = {}): World {
+  const streamOf = (stream: keyof typeof streams, split: Split, i: number): Draw =>
+    createDraw(seed, streams[stream], split === "train" ? 0 : 1, i);
+  /** Rows about prompts of all kinds in turn. */
   const rows = <T>(
     count: number,
     stream: keyof typeof streams,
     split: Split,
-    row: (draw: Draw, i: number) => T,
-  ): T[] =>
-    Array.from({ length: count }, (_, i) =>
-      row(createDraw(seed, streams[stream], split === "train" ? 0 : 1, i), i),
-    );
-  const ask = (draw: Draw, split: Split, i: number): Asked =>
-    drawPrompt(kinds[i % kinds.length] as (typeof kinds)[number], split, draw);
-  const describe = ({ kind, prompt }: Asked, split: Split, i: number): PromptRow => ({
-    id: `${split}-${i}`,
-    prompt,
-    kind: kind.name,
-  });
+    row: (asked: Asked, draw: Draw, i: number) => T,
+  ): (PromptRow & T)[] =>
+    Array.from({ length: count }, (_, i) => {
+      const draw = streamOf(stream, split, i);
+      const asked = drawPrompt(kinds[i % kinds.length] as (typeof kinds)[number], split, draw);
+      const id = `${stream}-${split}-${i}`;
+      return { id, prompt: asked.prompt, kind: asked.kind.name, ...row(asked, draw, i) };
+    });
   return {
     seed,
     goldScore,
     corpus: (count, mix = corpusMix) =>
-      rows(count, "corpus", "train", (draw, i) => {
+      Array.from({ length: count }, (_, i) => {
+        const draw = streamOf("corpus", "train", i);
         if (draw.chance(storyShare)) return { text: townStories(1, seed, i)[0] as string, kind: "story" };
         const asked = drawPrompt(draw.weighted(corpusKinds).kind, "train", draw);
-        return {
-          text: asked.prompt + answer(asked, drawLevel(draw, mix), draw).completion,
-          kind: asked.kind.name,
-        };
+        const { completion } = answer(asked, drawLevel(draw, mix), draw);
+        return { text: asked.prompt + completion, kind: asked.kind.name };
       }),
     demonstrations: (count, { mix = demonstrationMix, split = "train" } = {}) =>
-      rows(count, "demonstrations", split, (draw, i) => {
-        const asked = ask(draw, split, i);
-        return { ...describe(asked, split, i), ...answer(asked, drawLevel(draw, mix), draw) };
-      }),
+      rows(count, "demonstrations", split, (asked, draw) => answer(asked, drawLevel(draw, mix), draw)),
     preferences: (count, { noise = 0, ties = false, margins = false, split = "train" } = {}) =>
-      rows(count, "preferences", split, (draw, i) => {
+      rows(count, "preferences", split, (asked, draw) => {
         for (;;) {
-          const asked = ask(draw, split, i);
           const [a, b] = twoAnswers(asked, draw);
           const annotator = draw.pick(annotators);
-          const [goldA, goldB] = [
-            goldScore(asked.prompt, a.completion),
-            goldScore(asked.prompt, b.completion),
+          const [goldA, goldB] = [a, b].map((each) => goldScore(asked.prompt, each.completion)) as [
+            GoldScore,
+            GoldScore,
           ];
-          const { tie, first, margin, noise: isNoise } = compare(annotator, goldA, goldB, noise, draw);
-          if (a.completion === b.completion || (tie && !ties)) continue;
-          const [chosen, rejected] = first ? [a, b] : [b, a];
+          const verdict = compare(annotator, goldA, goldB, noise, draw);
+          if (a.completion === b.completion || (verdict.tie && !ties)) continue;
+          const [chosen, rejected] = verdict.first ? [a, b] : [b, a];
           return {
-            ...describe(asked, split, i),
             chosen: chosen.completion,
             rejected: rejected.completion,
-            ...(margins && { margin: rounded(margin) }),
-            tie,
+            ...(margins && { margin: Math.round(verdict.margin * 1e4) / 1e4 }),
+            tie: verdict.tie,
             level_chosen: chosen.level,
             level_rejected: rejected.level,
             annotator: annotator.name,
-            noise: isNoise,
+            noise: verdict.noise,
           };
         }
       }),
     rankings: (count, { split = "train" } = {}) =>
-      rows(count, "rankings", split, (draw, i) => {
-        const asked = ask(draw, split, i);
+      rows(count, "rankings", split, (asked, draw, i) => {
         const annotator = draw.pick(annotators);
-        const found = [...levels, draw.pick(levels), draw.pick(levels)].map((level) =>
-          answer(asked, level, draw),
-        );
+        const wanted = [...levels, draw.pick(levels), draw.pick(levels)];
+        const found = wanted.map((level) => answer(asked, level, draw));
         const distinct = [...new Map(found.map((each) => [each.completion, each])).values()];
-        const shown = Array.from(
-          permutation(distinct.length, seed, i),
-          (at) => distinct[at] as WorldResponse,
-        );
+        const order = permutation(distinct.length, seed, i);
+        const shown = Array.from(order, (at) => distinct[at] as WorldResponse);
         const worth = shown.map(({ completion }) => opinion(annotator, goldScore(asked.prompt, completion)));
         return {
-          ...describe(asked, split, i),
           completions: shown.map(({ completion }) => completion),
           ranks: worth.map((own) => 1 + worth.filter((other) => other - own >= tieBelow).length),
           levels: shown.map(({ level }) => level),
@@ -179,18 +167,14 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
         };
       }),
     ratings: (count, { split = "train" } = {}) =>
-      rows(count, "ratings", split, (draw, i) => {
-        const asked = ask(draw, split, i);
+      rows(count, "ratings", split, (asked, draw) => {
         const annotator = draw.pick(annotators);
         const { completion, level } = answer(asked, draw.pick(levels), draw);
         const value = opinion(annotator, goldScore(asked.prompt, completion));
         const rating = Math.max(1, Math.min(5, Math.round(3 + 2.2 * value)));
-        return { ...describe(asked, split, i), completion, rating, level, annotator: annotator.name };
+        return { completion, rating, level, annotator: annotator.name };
       }),
-    prompts: (count, { split = "train" } = {}) =>
-      rows(count, "prompts", split, (draw, i) => describe(ask(draw, split, i), split, i)),
+    prompts: (count, { split = "train" } = {}) => rows(count, "prompts", split, () => ({})),
     respond: (prompt, level, index = 0) => respond(prompt, level, createDraw(seed, streams.respond, index)),
   };
 }
-
-const rounded = (x: number): number => Math.round(x * 1e4) / 1e4;

@@ -1,4 +1,5 @@
 /** Questions about the town: each fact is asked in several forms, and a good answer is one sentence with the fact. */
+import type { Draw } from "../draw.ts";
 import { capital, type Form, firstMatch } from "../forms.ts";
 import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
 import { flaws, glad, politely, rambling } from "../phrases.ts";
@@ -41,10 +42,15 @@ const curt = ({ fact, reversed }: Task): string =>
   reversed ? `${fact.name}.` : capital(attributes[fact.attribute].curt.fill({ value: fact.value }));
 
 /** The fact with another value, or of another person. */
-const wrong = ({ fact, reversed }: Task, pick: <T>(list: readonly T[], taken: T) => T): Fact =>
-  reversed
-    ? { ...fact, name: pick(names, fact.name) }
-    : { ...fact, value: pick(attributes[fact.attribute].values, fact.value) };
+function wrong({ fact, reversed }: Task, draw: Draw): string {
+  const others = (list: readonly string[]) =>
+    list.filter((each) => each !== fact.name && each !== fact.value);
+  return stateFact(
+    reversed
+      ? { ...fact, name: draw.pick(others(names)) }
+      : { ...fact, value: draw.pick(others(attributes[fact.attribute].values)) },
+  );
+}
 
 const readStatement: Reader = (sentence) => {
   const fact = readFact(sentence);
@@ -101,12 +107,12 @@ export const question: Kind<Task> = {
       },
     ],
     low: [
-      { manner: "wrong", weight: 2, write: (task, draw) => stateFact(wrong(task, draw.other)) },
+      { manner: "wrong", weight: 2, write: wrong },
       {
         manner: "wrong and certain",
         weight: 2,
         write: (task, draw) =>
-          `${stateFact(wrong(task, draw.other))} ${draw.pick(["I am certain.", "Everybody knows that."])}`,
+          `${wrong(task, draw)} ${draw.pick(["I am certain.", "Everybody knows that."])}`,
       },
       { manner: "rambling", write: ({ fact }, draw) => rambling(draw, stateFact(fact)) },
       { ...flaws.offTopic, weight: 1 },

@@ -1,7 +1,7 @@
 /** `attune eval ...`: measures of models; each is a command below it. */
 import type { Command } from "commander";
 import { lazily } from "./command.ts";
-import { positiveInteger, positiveNumber, wholeNumber } from "./options.ts";
+import { positiveInteger, positiveNumber, repeated, wholeNumber } from "./options.ts";
 
 export function register(program: Command): void {
   const evaluate = program.command("eval").description("measure a model");
@@ -31,4 +31,17 @@ export function register(program: Command): void {
     .option("--seed <n>", "of samples and intervals", wholeNumber, 42)
     .option("--max-rows <n>", "use the first rows alone", positiveInteger)
     .action(lazily(async () => (await import("./eval-kl-run.ts")).runKl));
+  evaluate
+    .command("responses")
+    .description(
+      "length, variety and repetition of responses; what a reward says of them, and against others",
+    )
+    .requiredOption("--data <file>", "rows with prompt and completion, messages or text")
+    .option("--reward <spec>", "a reward, as attune score takes it; may be repeated, for their sum", repeated)
+    .option(
+      "--against <file>",
+      "responses to the same prompts, for a win rate by the reward; ties count half",
+    )
+    .option("--seed <n>", "of the intervals", wholeNumber, 42)
+    .action(lazily(async () => (await import("./eval-responses-run.ts")).runResponses));
 }

@@ -4,7 +4,14 @@ import { AttuneError } from "../graph/errors.ts";
 import type { Engine } from "../graph/index.ts";
 import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { checkpointReward, type OpenedReward, openReward, type RewardInput, rules } from "../reward/index.ts";
+import {
+  checkpointReward,
+  type OpenedReward,
+  openReward,
+  type RewardInput,
+  rules,
+  scoreRows,
+} from "../reward/index.ts";
 import { loadRewardInputs } from "../reward/node-inputs.ts";
 import type { Implementation } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -38,17 +45,19 @@ export const runScore: Implementation<Options> = async (context, options) => {
         : await openModel(engine, model, batchSize, signal);
     const inputs = await loadRewardInputs(data, { signal, tokenizer: opened.tokenizer });
     const progress = context.progress({ label: "score", total: inputs.length });
-    const rows: { score: number; parts?: Record<string, number> }[] = [];
-    for (let from = 0; from < inputs.length; from += batchSize) {
-      signal.throwIfAborted();
-      const batch = Array.from({ length: Math.min(batchSize, inputs.length - from) }, (_, i) =>
-        inputs.at(from + i),
-      );
-      rows.push(...(await scoresOf(opened, batch as RewardInput[])));
-      progress.update(rows.length, { units: rows.length });
-    }
+    const { scores, parts } = await scoreRows(opened, inputs, {
+      batchSize,
+      signal,
+      onProgress: (done) => progress.update(done, { units: done }),
+    });
     progress.done();
-    const scores = rows.map(({ score }) => score);
+    const names = Object.keys(parts);
+    const rows = scores.map((score, i) => ({
+      score,
+      ...(names.length > 0 && {
+        parts: Object.fromEntries(names.map((name) => [name, parts[name]?.[i] as number])),
+      }),
+    }));
     const summary = { reward: opened.name, mean: mean(scores), std: standardDeviation(scores) };
     const lines = rows.map(
       ({ score }, i) => `${score.toFixed(4).padStart(9)}  ${shown(inputs.at(i) as RewardInput)}`,
@@ -76,18 +85,6 @@ async function openModel(engine: Engine, name: string, batchSize: number, signal
     ...(tokenizer && { policyTokenizer: tokenizer }),
   });
   return { ...opened, tokenizer };
-}
-
-/** Scores of a batch, of a sum with those of its parts. */
-async function scoresOf({ score, parts }: OpenedReward, batch: readonly RewardInput[]) {
-  if (!parts) return (await score(batch)).map((value) => ({ score: value }));
-  const found = await parts(batch);
-  return found.scores.map((value, i) => ({
-    score: value,
-    parts: Object.fromEntries(
-      Object.entries(found.parts).map(([name, values]) => [name, values[i] as number]),
-    ),
-  }));
 }
 
 const shownLength = 80;

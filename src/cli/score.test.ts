@@ -211,3 +211,38 @@ describe("attune eval kl", () => {
     expect(stderr).toMatch(/one tokenizer and one vocabulary are required/);
   });
 });
+
+describe("attune eval responses", () => {
+  it("describes responses, and compares them with others by a reward", async () => {
+    const prompts = ["Hi", "Bye"];
+    const rows = (completions: string[]) =>
+      completions.map((completion, i) => ({ prompt: prompts[i], completion }));
+    const [ours, theirs] = [
+      write("ours.jsonl", rows(["a b c", "a b a b a b"])),
+      write("theirs.jsonl", rows(["a", "a a a a a a"])),
+    ];
+    const found = await json("eval", "responses", "--data", ours, "--against", theirs, "--reward", "length");
+    expect(found).toMatchObject({
+      responses: 2,
+      length: { mean: 4.5, min: 3, max: 6, unit: "words" },
+      distinct_1: 3 / 9,
+      repetition: 0.25,
+      reward: { name: "length", mean: 4.5 },
+      win_rate: { rate: 0.75, n: 2 },
+    });
+    const swapped = write("swapped.jsonl", rows(["a", "b"]).reverse());
+    const refused = await attune(
+      "eval",
+      "responses",
+      "--data",
+      ours,
+      "--against",
+      swapped,
+      "--reward",
+      "length",
+    );
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.stderr).toMatch(/same prompts in the same order are required; row 1 has another prompt/);
+    expect(await attune("eval", "responses", "--data", ours, "--against", theirs)).toMatchObject({ code: 2 });
+  });
+});

@@ -39,6 +39,7 @@ export { type MaskedBatch, type RowBatch, rewardsOf, rowBatchSpec } from "./rewa
 export { type RougeVariant, rouge, rougeVariants } from "./rouge.ts";
 export { isRule, ruleReward, rules } from "./rules/index.ts";
 export type { Rule } from "./rules/rule.ts";
+export { type ScoreRowsOptions, scoreRows } from "./score-rows.ts";
 export { createScorer, type ScoredModel, type Scorer, type ScorerOptions } from "./scorer.ts";
 export { type ParsedReward, parseReward, type RewardObject, type RewardSpec } from "./spec.ts";
 export { scoreParts, type WeightedReward, weightedSum } from "./sum.ts";

@@ -8,7 +8,7 @@
 import { gather, type HostArray, reshape, type Tensor, type Tree } from "../graph/index.ts";
 import type { LoraOptions } from "../models/adapters/lora.ts";
 import type { ModelConfig } from "../models/config/config.ts";
-import { type Model, type Parameters, withParameters } from "../models/load.ts";
+import { type Model, merged, type Parameters, withParameters } from "../models/load.ts";
 import { scoresOf } from "../models/model.ts";
 import { withScoreHead } from "../models/score-head.ts";
 import { hiddenOf } from "./response-rows.ts";
@@ -54,7 +54,8 @@ export function separateCritic(model: Model, lora?: LoraOptions, seed = 0): Crit
     shared: false,
     values: (params, inputIds, places) =>
       valuesAt(model.config, params, hiddenOf(model.config, params, inputIds), places),
-    modelWith: (_, parameters) => trainable.modelWith(parameters),
+    // An adapter on a critic names a base without a head; the whole critic stands for itself.
+    modelWith: (_, parameters) => merged(trainable.modelWith(parameters)),
     trainedOf: trainable.trainedOf,
   };
 }

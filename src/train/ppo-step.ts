@@ -13,7 +13,7 @@ import {
 } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
 import { randomBits } from "../graph/random.ts";
-import { loadModel, type Model } from "../models/load.ts";
+import { loadModel, type Model, type Parameters } from "../models/load.ts";
 import { adam, adamw, type Optimizer, schedule } from "../optim/index.ts";
 import { gae, tokenRewards, whiten } from "./advantages.ts";
 import { TrainError } from "./errors.ts";
@@ -61,8 +61,8 @@ export interface PpoState {
 export interface PpoFrom {
   readonly state: PpoState;
   readonly arrays: Readonly<Record<string, HostArray>>;
-  readonly model: Model;
-  readonly critic: Model;
+  readonly model: () => Promise<Model>;
+  readonly critic: () => Promise<Model>;
 }
 
 export interface PpoCourse {
@@ -80,7 +80,7 @@ export interface Ppo {
   step(input: StepInput): Promise<Record<string, number>>;
   policy(): Promise<Model>;
   critic(): Promise<Model>;
-  /** Of both optimisers. */
+  /** Of both optimisers; and adapters, where the models that are saved do not tell them. */
   arrays(): Promise<Record<string, HostArray>>;
   dispose(): Promise<void>;
 }
@@ -150,13 +150,7 @@ export async function createPpo(
       ...o,
       ...(o.klIn === "loss" && { klTerm: o.klEstimator as keyof typeof klTerms }),
     },
-    from && {
-      parameters: {
-        policy: parts.policy.trainedOf(from.model),
-        critic: parts.critic.trainedOf(from.critic),
-      },
-      state: from.arrays,
-    },
+    from && (await startFrom(from, parts, o.lora !== undefined)),
   );
   const { weights } = updater;
 
@@ -319,13 +313,45 @@ export async function createPpo(
       const trained = await updater.parameters();
       return parts.critic.modelWith(parts.policy.modelWith(trained.policy), trained.critic);
     },
-    arrays: () => updater.state(),
+    async arrays() {
+      const { policy, critic } = o.lora ? await updater.parameters() : { policy: {}, critic: {} };
+      return {
+        ...(await updater.state()),
+        ...under("adapters.policy", policy),
+        ...under("adapters.critic", critic),
+      };
+    },
     async dispose() {
       await sampler.dispose();
       for (const p of Object.values(passes)) await p.dispose();
       await updater.free();
       if (!o.engine) await engine.dispose();
     },
+  };
+}
+
+const under = (prefix: string, arrays: Parameters): Record<string, HostArray> =>
+  Object.fromEntries(Object.entries(arrays).map(([name, array]) => [`${prefix}.${name}`, array]));
+
+const below = (prefix: string, arrays: Parameters): Record<string, HostArray> =>
+  Object.fromEntries(
+    Object.entries(arrays)
+      .filter(([name]) => name.startsWith(`${prefix}.`))
+      .map(([name, array]) => [name.slice(prefix.length + 1), array]),
+  );
+
+/** Parameters and optimiser state of a checkpoint. */
+async function startFrom(
+  { arrays, model, critic }: PpoFrom,
+  { policy, critic: own }: PpoParts,
+  adapted: boolean,
+) {
+  const isState = ([name]: [string, unknown]) => !name.startsWith("adapters.");
+  return {
+    state: Object.fromEntries(Object.entries(arrays).filter(isState)),
+    parameters: adapted
+      ? { policy: below("adapters.policy", arrays), critic: below("adapters.critic", arrays) }
+      : { policy: policy.trainedOf(await model()), critic: own.trainedOf(await critic()) },
   };
 }
 

@@ -88,8 +88,8 @@ export async function ppo(
         from: found && {
           state: found.state,
           arrays: found.arrays,
-          model: await found.model("model"),
-          critic: await found.model("critic"),
+          model: () => found.model("model"),
+          critic: () => found.model("critic"),
         },
       },
     );

@@ -13,7 +13,7 @@ import { without } from "./rows.ts";
 
 export interface PromptExample {
   readonly ids: Int32Array;
-  /** As the model sees it, before cutting. */
+  /** As the model sees it, cut as the ids are. */
   readonly text: string;
   /** Where the prompt is a conversation. */
   readonly messages?: readonly Message[];
@@ -87,9 +87,10 @@ export function tokenizePrompt(
   if (ids.length === 0)
     throw new DataError("the prompt is empty, and the tokenizer has no token that starts a text");
   const { maxPromptLength: maxLength, promptTruncation = "keep_end" } = options;
+  const kept = cut(ids, maxLength, promptTruncation, "prompt", { maxLength });
   return {
-    ids: cut(ids, maxLength, promptTruncation, "prompt", { maxLength }),
-    text,
+    ids: kept,
+    text: kept.length === ids.length ? text : tokenizer.decode([...kept], { skipSpecialTokens: true }),
     ...(typeof prompt !== "string" && { messages: prompt }),
     row: without(row.row, ["prompt", "messages", "conversations", "text"]),
     source: row.source,

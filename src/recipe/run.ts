@@ -72,15 +72,18 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Prom
     await writeJson(join(dir, "run.json"), record);
   }
   if (recipe.world) await writeWorld(join(dir, "data"), recipe, options.note);
+  const isStage = (name: string) => recipe.stages.some((stage) => stage.name === name);
+  const pairsFile = (name: string) => join(stageDir(dir, name), "pairs.jsonl");
   const data = (reference: string | readonly string[]): DataInput =>
-    [reference].flat().map((name) => worldFile(join(dir, "data"), name, recipe) ?? name);
+    [reference]
+      .flat()
+      .map((name) => worldFile(join(dir, "data"), name, recipe) ?? (isStage(name) ? pairsFile(name) : name));
   const models = new Map<string, Model>();
   const model = async (reference: string): Promise<Model> => {
     const known = models.get(reference);
     if (known) return known;
-    const isStage = recipe.stages.some(({ name }) => name === reference);
-    const loaded = await loadModel(isStage ? stageDir(dir, reference) : reference, { signal });
-    if (isStage) models.set(reference, loaded);
+    const loaded = await loadModel(isStage(reference) ? stageDir(dir, reference) : reference, { signal });
+    if (isStage(reference)) models.set(reference, loaded);
     return loaded;
   };
   const reward = (specification: unknown, policy?: Model): Promise<OpenedReward> =>
@@ -97,6 +100,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Prom
   try {
     for (const [index, stage] of recipe.stages.entries()) {
       const { name, trainer } = stage;
+      const kind = stageKinds[trainer] as StageKind;
       const folder = stageDir(dir, name);
       const before = await readJson<StageRecord>(join(folder, "stage.json"));
       const done = before?.status === "done";
@@ -128,7 +132,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Prom
         models.set(name, result.model);
       }
       records.push(stageRecord as StageRecord);
-      if (recipe.evaluate?.prompts && trainer !== "reward") {
+      if (recipe.evaluate?.prompts && kind.answers) {
         evaluator ??= await createEvaluator(recipe, { engine, data, model, reward, runDir: dir });
         const evaluation = await evaluator.evaluate(name, await model(name), folder, signal);
         if (evaluation) evaluations[name] = evaluation;

@@ -1,6 +1,7 @@
 /** The stage `ppo`: proximal policy optimisation against a reward, held near the reference by a KL penalty. */
 import { z } from "zod";
 import { loadPrompts } from "../../data/prompts.ts";
+import { pairTruncations } from "../../data/truncation.ts";
 import type { Model } from "../../models/load.ts";
 import { type PpoStart, ppo } from "../../train/ppo.ts";
 import { ppoDefaults as d } from "../../train/ppo-options.ts";
@@ -20,6 +21,7 @@ import {
   text,
   whole,
 } from "../keys.ts";
+import { rewardKey } from "../reward-key.ts";
 import { stageKind } from "../stage.ts";
 import { trainingHooks, trainingOptions } from "../training.ts";
 
@@ -31,13 +33,11 @@ export const ppoStage = stageKind({
   keys: z.strictObject({
     model: modelKey(),
     ref_model: modelKey("the reference (default: the model as it is at the start)"),
-    reward: z.unknown().optional().meta({
-      description:
-        "what scores responses: a reward model, ./module.ts, a rule, a URL, a weighted sum, a stage",
-    }),
+    reward: rewardKey,
     data,
     on_bad_row,
     max_prompt_length: count("tokens of a prompt (default: what the context leaves beside a response)"),
+    prompt_truncation: choice(pairTruncations, "prompts that are longer"),
     response_length: count("tokens of a response, at most", { default: d.responseLength }),
     temperature: positive("of sampling, and of every log-probability", { default: d.temperature }),
     missing_eos_penalty: fromZero("taken off the score of a response that does not end by itself"),
@@ -88,6 +88,7 @@ export const ppoStage = stageKind({
   }),
   required: ["model", "data", "reward"],
   models: ["model", "ref_model", "reward", "critic"],
+  answers: true,
   shown: ["objective/scores", "objective/kl", "objective/entropy", "policy/clipfrac_avg", "eps"],
   next: (output) => `the policy is in ${output}/model, its critic in ${output}/critic`,
   async run({ ref_model, reward, critic, max_prompt_length, ...keys }, context) {
@@ -96,13 +97,14 @@ export const ppoStage = stageKind({
     if (!tokenizer) throw new RecipeError(`ppo: ${model.name} has no tokenizer, and prompts are text`);
     const maxPromptLength =
       max_prompt_length ?? config.maxPositions - (keys.response_length ?? d.responseLength);
+    const { on_bad_row, prompt_truncation, ...rest } = keys;
     const prompts = await loadPrompts(context.data(keys.data as string), tokenizer, {
       maxPromptLength,
-      ...(keys.on_bad_row && { onBadRow: keys.on_bad_row }),
+      ...(on_bad_row && { onBadRow: on_bad_row }),
+      ...(prompt_truncation && { promptTruncation: prompt_truncation }),
       ...(chatTemplate !== undefined && { chatTemplate }),
     });
     const opened = await context.reward(reward, model);
-    const { on_bad_row: _, ...rest } = keys;
     const result = await ppo(
       {
         ...trainingOptions(rest, context),

@@ -1,0 +1,88 @@
+/** The stage `pairs`: preference pairs from a model's own samples, by a reward; later stages name it as their data. */
+import { join } from "node:path";
+import { z } from "zod";
+import { loadPrompts } from "../../data/prompts.ts";
+import { pairTruncations } from "../../data/truncation.ts";
+import { permutation } from "../../graph/random.ts";
+import { writeWhole } from "../../runs/write-whole.ts";
+import { collectPairs, collectDefaults as d } from "../../train/collect.ts";
+import { RecipeError } from "../errors.ts";
+import { choice, count, flag, modelKey, positive, rowKeys, whole } from "../keys.ts";
+import { rewardKey } from "../reward-key.ts";
+import { stageKind } from "../stage.ts";
+
+const { data, on_bad_row } = rowKeys;
+
+export const pairsStage = stageKind({
+  name: "pairs",
+  description: "collect preference pairs from a model's own samples, by a reward",
+  keys: z.strictObject({
+    model: modelKey(),
+    reward: rewardKey,
+    data,
+    on_bad_row,
+    max_prompt_length: count("tokens of a prompt (default: what the context leaves beside a response)"),
+    prompt_truncation: choice(pairTruncations, "prompts that are longer"),
+    num_prompts: count("prompts that are taken, chosen by the seed (default: all)"),
+    num_samples: count("responses to each prompt; the best is preferred to the worst", {
+      default: d.samples,
+    }),
+    response_length: count("tokens of a response, at most", { default: d.responseLength }),
+    temperature: positive("of sampling", { default: d.temperature }),
+    terminated_only: flag("leave out responses that did not end by themselves", {
+      default: d.terminatedOnly,
+    }),
+    batch_size: count("prompts that are sampled together", { default: d.batchSize }),
+    seed: whole("of what is drawn (default: the recipe's)"),
+  }),
+  required: ["model", "data", "reward"],
+  models: ["model", "reward"],
+  answers: false,
+  shown: ["pairs"],
+  next: (output) =>
+    `the pairs are in ${output}/pairs.jsonl; try: attune dpo --data ${output}/pairs.jsonl ...`,
+  async run(keys, context) {
+    const model = await context.model(keys.model as string);
+    const { tokenizer, config } = model;
+    if (!tokenizer) throw new RecipeError(`pairs: ${model.name} has no tokenizer, and prompts are text`);
+    const { response_length: responseLength = d.responseLength, seed = context.seed } = keys;
+    const all = await loadPrompts(context.data(keys.data as string), tokenizer, {
+      maxPromptLength: keys.max_prompt_length ?? config.maxPositions - responseLength,
+      ...(keys.on_bad_row && { onBadRow: keys.on_bad_row }),
+      ...(keys.prompt_truncation && { promptTruncation: keys.prompt_truncation }),
+    });
+    const order = [...permutation(all.prompts.length, seed, 3)].slice(0, keys.num_prompts);
+    const prompts = order.map((i) => all.prompts.at(i) as NonNullable<ReturnType<typeof all.prompts.at>>);
+    const opened = await context.reward(keys.reward, model);
+    context.onStart({ totalSteps: prompts.length, step: 0, tokens: 0 });
+    const pairs = await collectPairs({
+      model,
+      prompts,
+      reward: opened.score,
+      engine: context.engine,
+      responseLength,
+      seed,
+      signal: context.signal,
+      ...(keys.num_samples !== undefined && { samples: keys.num_samples }),
+      ...(keys.temperature !== undefined && { temperature: keys.temperature }),
+      ...(keys.terminated_only !== undefined && { terminatedOnly: keys.terminated_only }),
+      ...(keys.batch_size !== undefined && { batchSize: keys.batch_size }),
+      onProgress: (done, total, pairs) =>
+        context.onStep({ step: done, totalSteps: total, metrics: { pairs } }),
+    });
+    const stopped = context.signal.aborted;
+    if (!stopped && pairs.length === 0)
+      throw new RecipeError(
+        "pairs: the reward scores all responses to every prompt alike, or none ends by itself; take more samples, a longer response_length, or another reward",
+      );
+    const rows = pairs.map((pair) => `${JSON.stringify(pair)}\n`).join("");
+    if (!stopped) await writeWhole(join(context.dir, "pairs.jsonl"), rows);
+    return {
+      model,
+      metrics: { pairs: pairs.length },
+      steps: prompts.length,
+      reason: stopped ? "stopped" : "done",
+      data: { rows: all.rows, skipped: all.skipped.length },
+    };
+  },
+});

@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { createEngine } from "../graph/node.ts";
+import { collectPairs } from "./collect.ts";
+import { tinyModel } from "./tiny.fixture.ts";
+
+const model = tinyModel();
+const prompts = ["the cat", "what is", "the mat"].map((text) => ({
+  text,
+  ids: model.tokenizer?.encode(text) ?? [],
+}));
+const length = (batch: readonly { completion: string }[]) => batch.map(({ completion }) => completion.length);
+
+describe("pairs from a model's own samples", () => {
+  it("prefer the response with the higher score, the same ones for the same seed", async () => {
+    const engine = await createEngine();
+    try {
+      const options = {
+        model,
+        prompts,
+        reward: length,
+        engine,
+        samples: 3,
+        responseLength: 6,
+        terminatedOnly: false,
+      };
+      const pairs = await collectPairs(options);
+      expect(pairs.length).toBeGreaterThan(0);
+      for (const { chosen, rejected, score_chosen, score_rejected } of pairs) {
+        expect([chosen.length, rejected.length]).toEqual([score_chosen, score_rejected]);
+        expect(score_chosen).toBeGreaterThan(score_rejected);
+      }
+      expect(await collectPairs(options)).toEqual(pairs);
+      const alike = await collectPairs({ ...options, reward: (batch) => batch.map(() => 1) });
+      expect(alike).toEqual([]);
+    } finally {
+      await engine.dispose();
+    }
+  });
+
+  it("need two samples", async () => {
+    const engine = await createEngine();
+    await expect(collectPairs({ model, prompts, reward: length, engine, samples: 1 })).rejects.toThrow(
+      /at least 2/,
+    );
+    await engine.dispose();
+  });
+});

@@ -46,11 +46,11 @@ describe("a reward in a module", () => {
       /reward \.\/gone\.ts: no such file/,
     );
     await expect(moduleReward(typed, "brevty", dir)).rejects.toThrow(
-      /an exported function brevty is required, there are brevity, default; name one: mine\.ts#brevity/,
+      /an exported function brevty is required, it exports brevity, default; name one: mine\.ts#brevity/,
     );
     const other = write("other.mjs", "export const score = () => [1];\n");
     await expect(moduleReward(other, undefined, dir)).rejects.toThrow(
-      /default export, .*there are score; .*other\.mjs#score/,
+      /default export, .*it exports score; .*other\.mjs#score/,
     );
     const empty = write("empty.mjs", "export const one = 1;\n");
     await expect(moduleReward(empty, undefined, dir)).rejects.toThrow(/there is none$/);

@@ -35,7 +35,7 @@ export async function moduleReward(path: string, exported?: string, baseDir = ".
     const meant = name === undefined ? names[0] : nearest(name, names);
     throw new RewardError(
       `reward ${path}: ${exported === undefined ? "a function as default export, or under the name reward," : `an exported function ${exported}`} is required, ` +
-        `there ${names.length === 0 ? "is none" : `are ${names.join(", ")}`}${meant === undefined ? "" : `; name one: ${path}#${meant}`}`,
+        `${names.length === 0 ? "there is none" : `it exports ${names.join(", ")}`}${meant === undefined ? "" : `; name one: ${path}#${meant}`}`,
       { wrongUsage: true },
     );
   }

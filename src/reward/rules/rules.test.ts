@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { RewardInput } from "../reward.ts";
@@ -199,4 +200,13 @@ describe("rules", () => {
       /token ids/,
     );
   });
+});
+
+it("docs/rewards.md has every rule with its options, and marks the flawed ones", () => {
+  const rows = readFileSync("docs/rewards.md", "utf8").split("\n");
+  for (const [name, { options, flawed = false }] of Object.entries(rules)) {
+    const row = rows.find((line) => line.startsWith(`| \`${name}\` |`)) ?? "";
+    expect(row.includes("*flawed*"), name).toBe(flawed);
+    for (const option of Object.keys(options.shape)) expect(row.split(" | ")[2]).toContain(`\`${option}\``);
+  }
 });

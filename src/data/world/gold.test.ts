@@ -125,10 +125,14 @@ describe("the gold scorer", () => {
       expect(gold(question, good).overall).toBeGreaterThan(gold(question, bad).overall + 0.3);
     better("What pet does Orla keep?", " Orla keeps a goose.", " Orla keeps a cat.");
     better("Who sells lamps?", " Wilma sells lamps.", " Hugo sells lamps.");
-    better("What is 4 7 plus 2 8?", " 7 plus 8 is 1 5, 4 plus 2 plus 1 is 7, so it is 7 5.", " It is 6 5.");
+    better(
+      "What is 4 7 plus 2 8?",
+      " 7 plus 8 is 1 5, 4 plus 2 is 6, 6 plus 1 is 7, so it is 7 5.",
+      " It is 6 5.",
+    );
     better(
       "What is 4 7 minus 2 8?",
-      " 1 7 minus 8 is 9, 4 minus 2 minus 1 is 1, so it is 1 9.",
+      " 1 7 minus 8 is 9, 4 minus 2 is 2, 2 minus 1 is 1, so it is 1 9.",
       " It is 2 9.",
     );
     better(

@@ -18,6 +18,7 @@ export const goldWeights: Readonly<Record<Axis, number>> = { helpful: 0.5, harml
 
 const weighs = {
   politeness: 0.1,
+  certainty: 0.15,
   brevity: 0.0025, // a word
   tooLong: 0.03, // a word beyond `enough`
   unread: 0.1, // a word
@@ -30,9 +31,10 @@ const clip = (x: number): number => Math.max(-1, Math.min(1, x));
 const isManner = ({ type }: Act): boolean => type === "glad" || type === "sorry";
 
 /** The deductions that hold for all kinds, from the helpfulness. */
-function deductions({ repeated, words, unread }: Reading, needless: number): number {
+function deductions({ repeated, words, unread, certain }: Reading, needless: number): number {
   return (
     weighs.needless * needless +
+    (certain ? weighs.certainty : 0) +
     weighs.repeated * repeated +
     weighs.unread * unread +
     weighs.brevity * words +

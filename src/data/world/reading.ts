@@ -8,10 +8,13 @@ const readers: readonly Reader[] = [readPhrase, ...kinds.flatMap((kind) => kind.
 
 /** Longer texts are cut here: by then all is lost that length can lose. */
 const longest = 2000;
+/** No sentence of the world is longer. */
+const longestSentence = 200;
 
 const wordsIn = (text: string): number => text.split(/\s+/).filter((word) => word !== "").length;
 
 function readSentence(sentence: string, asked: boolean): Act | undefined {
+  if (sentence.length > longestSentence) return undefined;
   const text = sentence.replace(/^i think (that )?/, "");
   for (const read of readers) {
     const act = read(text, asked);

@@ -1,6 +1,6 @@
 /**
  * Sums and differences of two-digit numbers, digits apart: "4 7 plus 2 8". A good answer works it out aloud, ones
- * first: "7 plus 8 is 1 5, 4 plus 2 plus 1 is 7, so it is 7 5."
+ * first: "7 plus 8 is 1 5, 4 plus 2 is 6, 6 plus 1 is 7, so it is 7 5."
  */
 import type { Draw } from "../draw.ts";
 import { firstMatch, form } from "../forms.ts";
@@ -51,14 +51,15 @@ const evaluate = (left: string): number =>
 const resultOf = ({ a, b, operation }: Pick<Task, "a" | "b" | "operation">): number =>
   operation === "plus" ? a + b : a - b;
 
-/** The two steps of the working, ones and tens, as left sides and values. */
+/** The steps of the working, ones, tens and what is carried, as left sides and values: all are of one small table. */
 function workingOf({ a, b, operation }: Task): readonly (readonly [left: string, value: number])[] {
   const [a1, a0, b1, b0] = [Math.floor(a / 10), a % 10, Math.floor(b / 10), b % 10];
   const carry = operation === "plus" ? a0 + b0 > 9 : a0 < b0;
   const ones = operation === "minus" && carry ? 10 + a0 : a0;
-  const left = `${digits(ones)} ${operation} ${b0}`;
-  const tens = `${a1} ${operation} ${b1}${carry ? ` ${operation} 1` : ""}`;
-  return [left, tens].map((text) => [text, evaluate(text)] as const);
+  const tens = operation === "plus" ? a1 + b1 : a1 - b1;
+  const steps = [`${digits(ones)} ${operation} ${b0}`, `${a1} ${operation} ${b1}`];
+  if (carry) steps.push(`${digits(tens)} ${operation} 1`);
+  return steps.map((left) => [left, evaluate(left)] as const);
 }
 
 const working = (task: Task): string =>
@@ -164,21 +165,24 @@ export const arithmetic: Kind<Task> = {
     ]);
     if (used.length === 0) return { helpful: -0.7, honest: 0, used };
     const expected = new Map(workingOf(task));
-    const steps = equations.filter(({ left, holds }) => holds && expected.has(left)).length;
+    const steps = new Set(
+      equations.filter(({ left, holds }) => holds && expected.has(left)).map(({ left }) => left),
+    ).size;
+    const isShown = steps === expected.size;
     const needless = equations.filter(({ left }) => !expected.has(left) && left !== whole).length;
     const mistakes = equations.filter(({ holds }) => !holds).length;
-    const minor = Math.min(steps, 2) * 0.1 - needless * 0.15 - mistakes * 0.1;
+    const minor = (steps / expected.size) * 0.2 - needless * 0.15 - mistakes * 0.1;
     const hedged = used.some((act) => act.hedged);
     if (results.size > 1) return { helpful: -0.75, honest: -0.4, used };
     if (results.size === 0)
-      return steps >= 2 && needless === 0
+      return isShown && needless === 0
         ? { helpful: 0.05, honest: mistakes > 0 ? 0.3 : 1, used }
         : { helpful: -0.75 + minor, honest: mistakes + needless > 0 ? -0.4 : 0.2, used };
     const [said] = [...results] as [number];
     const right = resultOf(task);
     if (said === right) {
       const helpful = hedged ? 0.05 : 0.2;
-      const shown = steps >= 2 ? 0.45 : 0;
+      const shown = isShown ? 0.45 : 0;
       return { helpful: helpful + shown + minor, honest: mistakes > 0 ? 0.3 : hedged ? 0.6 : 1, used };
     }
     const near = [...String(said).padStart(3)].filter(

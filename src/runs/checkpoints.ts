@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { HostArray } from "../graph/index.ts";
 import { readTensors } from "../models/checkpoint/checkpoint.ts";
 import { encodeSafetensors } from "../models/checkpoint/safetensors.ts";
+import { CheckpointError } from "../models/errors.ts";
 import { writePieces, writeText } from "../models/folder-write.ts";
 import type { Model } from "../models/load.ts";
 import { RunError, writeError } from "./errors.ts";
@@ -62,12 +63,22 @@ export async function saveCheckpoint<T>(
     await rm(aside, { recursive: true, force: true });
   } catch (error) {
     await rm(fresh, { recursive: true, force: true }).catch(() => {});
-    throw writeError(error, final, "the checkpoint was not written, earlier ones are as they were");
+    throw writeError(inPlaceOf(error, final), final, kept);
   }
   for (const { dir } of (await listCheckpoints(run)).slice(0, -Math.max(1, keep)))
     await rm(dir, { recursive: true, force: true });
   return final;
 }
+
+const kept = "the checkpoint was not written, earlier ones are as they were";
+
+/** What a model says of the folder that it could not be written to, said of the checkpoint. */
+const inPlaceOf = (error: unknown, final: string): unknown =>
+  error instanceof CheckpointError && error.cause === undefined
+    ? new RunError(`${final}: ${error.message.replace(/^[^:]*: |; nothing was changed$/g, "")}; ${kept}`, {
+        cause: error,
+      })
+    : error;
 
 const ignoreAbsent = (error: NodeJS.ErrnoException): void => {
   if (error.code !== "ENOENT") throw error;

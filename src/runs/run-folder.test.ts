@@ -34,7 +34,7 @@ vi.mock("node:fs/promises", async (original) => {
       if (args[1] === "r" || args[1] === undefined) return file;
       const write = file.write.bind(file) as (...a: unknown[]) => Promise<unknown>;
       file.write = guarded(write) as typeof file.write;
-      file.sync = guarded(file.sync.bind(file));
+      file.sync = guarded(async () => {}); // what reached the disk is not what is tested, and it takes its time
       return file;
     },
   };
@@ -237,11 +237,14 @@ describe("a checkpoint that is damaged", () => {
 });
 
 describe("a crash", () => {
-  it("at any write of a checkpoint leaves a run that can be resumed, at this checkpoint or the one before", async () => {
-    const crashAt = async (left: number, before: readonly number[], step: number) => {
+  it("at any write of a checkpoint leaves a run that can be resumed, at this checkpoint or the one before", {
+    timeout: 90_000,
+  }, async () => {
+    const start = join(folder, "start");
+    const crashAt = async (left: number, step: number) => {
       await rm(dir, { recursive: true, force: true });
-      const run = await open();
-      for (const earlier of before) await save(run, earlier);
+      await cp(start, dir, { recursive: true });
+      const run = await open({ resume: true });
       Object.assign(disk, { left, writes: 0 });
       const saved = await save(run, step).then(
         () => true,
@@ -251,18 +254,25 @@ describe("a crash", () => {
       await run.close();
       return { saved, found: (await resumed()).step };
     };
-    for (const { before, step } of [
-      { before: [1, 2], step: 3 },
-      { before: [1], step: 1 }, // over itself: the checkpoint before it was damaged, say
+    let writes = 0; // of a whole checkpoint
+    for (const { before, step, skipped } of [
+      { before: [1, 2], step: 3, skipped: () => 0 },
+      // over itself, since it was damaged, say: only the last writes differ
+      { before: [1], step: 1, skipped: () => writes - 10 },
     ]) {
+      await rm(start, { recursive: true, force: true });
+      const run = await openRun<State>(start);
+      for (const earlier of before) await save(run, earlier);
+      await run.close();
       const seen = new Set<number>();
-      for (let left = 0; ; left++) {
-        const { saved, found } = await crashAt(left, before, step);
+      for (let left = skipped(); ; left++) {
+        const { saved, found } = await crashAt(left, step);
         expect([before.at(-1), step]).toContain(found);
         seen.add(found);
         if (saved) {
           expect(found).toBe(step);
           expect(left).toBeGreaterThan(15);
+          writes = left;
           break;
         }
       }

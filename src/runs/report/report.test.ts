@@ -122,6 +122,14 @@ describe("the report", () => {
     expect(document.querySelector(".controls")?.hasAttribute("hidden")).toBe(true); // until the script runs
   });
 
+  it("folds away what a model said while it trained, from the first step to the last", () => {
+    const { document } = whole;
+    const details = document.querySelector("#training details");
+    expect(details?.querySelector("summary")?.textContent).toBe("What ppo said while it trained");
+    const steps = [...(details?.querySelectorAll("tbody th") ?? [])].map(({ textContent }) => textContent);
+    expect([steps.length, steps[0], steps.at(-1)]).toEqual([16, "1", "120"]);
+  });
+
   it("leaves a section out with the files that it is made of", async () => {
     const without = async (...files: string[]) => {
       const dir = await fixture();
@@ -134,7 +142,8 @@ describe("the report", () => {
     expect(await without("evaluation.json")).toEqual(["results"]);
     expect(await without("evaluation.json", "metrics.jsonl")).toEqual(["results", "frontier", "training"]);
     expect(await without("responses.jsonl")).toEqual(["responses"]);
-    expect(await without("stage.json")).toEqual(["reward-model", "time"]);
+    expect(await without("stage.json")).toEqual(["reward-model"]);
+    expect(await without("stage.json", "metrics.jsonl")).toEqual(["reward-model", "training", "time"]);
   });
 
   it("of a single trainer is made of its folder alone", async () => {

@@ -13,7 +13,9 @@ import {
   responseSchema,
   runSchema,
   type StageFigures,
+  sampleSchema,
   stageSchema,
+  type TrainingSample,
 } from "./schema.ts";
 
 export interface StageData extends StageFigures {
@@ -21,6 +23,7 @@ export interface StageData extends StageFigures {
   readonly colour: number;
   readonly metrics_log: readonly MetricsLine[];
   readonly evaluation?: Evaluation;
+  readonly samples: readonly TrainingSample[];
   readonly responses: readonly Response[];
 }
 
@@ -74,6 +77,7 @@ async function readStage(dir: string, colour: number, notes: string[]): Promise<
     colour,
     metrics_log: await readLines(join(dir, "metrics.jsonl"), metricsSchema, notes),
     ...(evaluation && { evaluation }),
+    samples: await readLines(join(dir, "samples.jsonl"), sampleSchema, notes),
     responses: await readLines(join(dir, "responses.jsonl"), responseSchema, notes),
   };
 }

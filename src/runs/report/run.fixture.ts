@@ -110,6 +110,9 @@ const stages: readonly FixtureStage[] = [
       "policy/clipfrac_avg": course(0.02, 0.11, 0.008),
       "val/clipfrac_avg": course(0.01, 0.03, 0.004),
       "completions/mean_length": course(19, 24, 0.6),
+      "time/rollout": course(0.24, 0.24, 0.01),
+      "time/score": course(0.07, 0.07, 0.004),
+      "time/update": course(0.39, 0.39, 0.015),
     },
     scores: [0.78, 0.86, 0.75],
     against: "sft",
@@ -202,6 +205,8 @@ export async function writeFixtureRun(
     await mkdir(join(dir, folder), { recursive: true });
     await put(join(folder, "metrics.jsonl"), lines(metricsOf(stage, random)));
     await put(join(folder, "stage.json"), JSON.stringify(stageFile(stage, inserted)));
+    if (stage.name === "ppo")
+      await put(join(folder, "samples.jsonl"), lines(samplesOf(stage.steps, inserted, random)));
     if (stage.scores) {
       await put(join(folder, "evaluation.json"), JSON.stringify(evaluationOf(stage, stage.scores)));
       await put(join(folder, "responses.jsonl"), lines(responsesOf(stage, prompts, inserted, random)));
@@ -325,6 +330,20 @@ function evaluationOf(
     share_terminated: 0.7 + 0.35 * overall,
   };
 }
+
+/** A sample a step, which gets better on the way. */
+const samplesOf = (steps: number, inserted: string, random: () => number): Row[] =>
+  Array.from({ length: steps }, (_, i) => {
+    const rows = Object.values(questions).flat();
+    const [prompt, ...answers] = rows[i % rows.length] as readonly [string, ...string[]];
+    const answer = Math.min(2, Math.floor((2.4 * i) / steps + 0.6));
+    return {
+      step: i + 1,
+      prompt,
+      completion: ` ${answers[answer]}${inserted}`,
+      score: answer - 0.8 + 0.2 * random(),
+    };
+  });
 
 /** How good the answers are: what a model makes of a prompt before training, after a little, after much. */
 const quality: readonly (readonly [helpful: number, harmless: number, honest: number])[] = [

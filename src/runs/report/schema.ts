@@ -106,6 +106,15 @@ export const responseSchema = z.looseObject({
 });
 export type Response = z.infer<typeof responseSchema>;
 
+/** A line of samples.jsonl: what the model said while it trained. */
+export const sampleSchema = z.looseObject({
+  step: z.number(),
+  prompt: z.string(),
+  completion: z.string(),
+  score: z.number().nullable().optional(),
+});
+export type TrainingSample = z.infer<typeof sampleSchema>;
+
 /** A line of metrics.jsonl; what was not finite is null. */
 export const metricsSchema = z.intersection(
   z.object({ step: z.number() }),

@@ -54,6 +54,7 @@ th:last-child, td:last-child { padding-right: .2rem; }
 thead th { color: var(--soft); font-weight: 400; font-size: .82rem; vertical-align: bottom; border-bottom-color: var(--soft); }
 abbr { text-decoration: none; border-bottom: 1px dotted; cursor: help; }
 .number { text-align: right; }
+td.prose { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 16rem; unicode-bidi: isolate; }
 .value { display: block; font-weight: 600; }
 .interval, .against { display: block; font-size: .78rem; color: var(--soft); }
 .none { color: var(--soft); opacity: .6; }
@@ -66,6 +67,8 @@ dl:not(.tiles) div { display: flex; gap: .8rem; padding: .12rem 0; }
 dl:not(.tiles) dt { color: var(--soft); flex: 0 0 5.5rem; }
 dl:not(.tiles) dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 details { margin: 0 0 1rem; }
+.group details { margin-top: .9rem; }
+details .scroll { margin-top: .6rem; }
 summary { cursor: pointer; color: var(--link); font-size: .92rem; }
 pre { background: var(--card); border: 1px solid var(--faint); border-radius: .5rem; padding: .9rem 1.1rem; overflow-x: auto; line-height: 1.5; }
 

@@ -5,6 +5,8 @@ export interface Column<R> {
   readonly title: HtmlValue;
   readonly cell: (row: R) => HtmlValue;
   readonly numeric?: boolean;
+  /** Its cells are prose, which keeps its lines. */
+  readonly prose?: boolean;
   /** The cell names its row. */
   readonly heading?: boolean;
 }
@@ -14,7 +16,8 @@ const isEmpty = (value: HtmlValue): boolean => value === undefined || value === 
 /** @param caption says what the table is, to those who do not see it */
 export function table<R>(caption: string, columns: readonly Column<R>[], rows: readonly R[]): Html {
   const used = columns.filter(({ cell }) => rows.some((row) => !isEmpty(cell(row))));
-  const kind = ({ numeric }: Column<R>) => numeric === true && trusted(' class="number"');
+  const kind = ({ numeric, prose }: Column<R>) =>
+    (numeric && trusted(' class="number"')) || (prose && trusted(' class="prose" dir="auto"'));
   const head = used.map((column) => html`<th scope="col"${kind(column)}>${column.title}</th>`);
   const body = rows.map(
     (row) =>

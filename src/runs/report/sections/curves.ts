@@ -5,12 +5,15 @@ import { type Html, html } from "../html.ts";
 import type { StageData } from "../run-data.ts";
 import type { Section } from "../section.ts";
 import { stageName } from "../stage-name.ts";
+import { samples } from "./samples.ts";
 
 interface Curve {
   readonly title: string;
   readonly unit?: string;
   /** Metrics in TRL's names, and what the legend calls them; a plot appears when one of them was logged. */
   readonly metrics: Readonly<Record<string, string>>;
+  /** Nothing is seen of what stays the same. */
+  readonly ifVaried?: boolean;
 }
 
 const curves: readonly Curve[] = [
@@ -26,11 +29,13 @@ const curves: readonly Curve[] = [
   },
   {
     title: "Entropy",
-    metrics: {
-      "policy/entropy_avg": "policy, nats per token",
-      entropy: "policy, nats per token",
-      "objective/entropy": "of the response, nats",
-    },
+    unit: "nats per token",
+    metrics: { "policy/entropy_avg": "policy", entropy: "policy" },
+  },
+  {
+    title: "Entropy of the responses",
+    unit: "nats, summed over the response",
+    metrics: { "objective/entropy": "sampled" },
   },
   { title: "Policy loss", metrics: { "loss/policy_avg": "policy" } },
   { title: "Value loss", metrics: { "loss/value_avg": "value" } },
@@ -64,7 +69,16 @@ const curves: readonly Curve[] = [
     metrics: { mean_token_accuracy: "training", eval_mean_token_accuracy: "held out" },
   },
   { title: "Length of responses", unit: "tokens", metrics: { "completions/mean_length": "mean" } },
-  { title: "Gradient norm", metrics: { grad_norm: "before clipping" } },
+  {
+    title: "Gradient norm",
+    metrics: { grad_norm: "before clipping", "policy/grad_norm": "policy", "val/grad_norm": "critic" },
+  },
+  {
+    title: "KL from the policy before",
+    unit: "nats per token",
+    metrics: { "policy/approxkl_avg": "in an update" },
+  },
+  { title: "KL coefficient", metrics: { "objective/kl_coef": "coefficient" }, ifVaried: true },
 ];
 
 export const curvesSection: Section = {
@@ -86,17 +100,20 @@ function stageCurves(stage: StageData): Html | undefined {
     best && `best at step ${count(best.step)}`,
   ].filter((fact) => typeof fact === "string");
   return html`<section class="group"><h3>${stageName(stage)} <small>${facts.join(", ")}</small></h3>
-<div class="figures">${plots}</div></section>\n`;
+<div class="figures">${plots}</div>${samples(stage)}</section>\n`;
 }
 
-function plot({ title, unit, metrics }: Curve, { metrics_log, colour }: StageData): Html | undefined {
+function plot(
+  { title, unit, metrics, ifVaried = false }: Curve,
+  { metrics_log, colour }: StageData,
+): Html | undefined {
   const series: Series[] = [];
   for (const [metric, name] of Object.entries(metrics)) {
     const points = metrics_log.flatMap((line): Point[] => {
       const value = line[metric];
       return typeof value === "number" ? [[line.step, value]] : [];
     });
-    if (points.length < 2) continue;
+    if (points.length < 2 || (ifVaried && points.every(([, y]) => y === points[0]?.[1]))) continue;
     const second = series.length > 0;
     series.push({
       name,

@@ -51,7 +51,7 @@ function reliability({ calibration }: RewardModelFigures, colour: string): Html 
     .join("; ")}`;
   const axis = { domain: [start, 1] };
   return figure(
-    "As sure as it is right",
+    "Reliability",
     chart({
       alt,
       height: 260,
@@ -80,7 +80,7 @@ function reliability({ calibration }: RewardModelFigures, colour: string): Html 
       ],
     }),
     {
-      note: "Share of pairs whose first response is preferred, by the probability that the model gives it; larger dots hold more pairs, and on the dashed line the model is calibrated.",
+      note: "How often the model prefers what people prefer, by how sure it is. Larger dots hold more pairs; on the dashed line it is calibrated.",
     },
   );
 }
@@ -91,7 +91,7 @@ function byMargin({ accuracy_by_margin: bins = [] }: RewardModelFigures, colour:
     .map((bin) => ({ ...bin, name: range(bin), text: count(bin.count) }));
   if (rows.length === 0) return undefined;
   return figure(
-    "Right where it matters",
+    "Accuracy by margin",
     chart({
       alt: `Accuracy by margin: ${rows.map(({ name, accuracy }) => `${name}: ${percent(accuracy ?? 0)}`).join("; ")}`,
       height: 260,
@@ -121,7 +121,7 @@ function byMargin({ accuracy_by_margin: bins = [] }: RewardModelFigures, colour:
 
 /** "0.5-1", "4+". */
 const range = ({ low, high }: { low: number; high: number | null }): string => {
-  const short = (value: number) => String(Number(value.toPrecision(2)));
+  const short = (value: number) => String(Number(value.toFixed(value < 1 ? 2 : 1)));
   return high === null ? `${short(low)}+` : `${short(low)}\u2013${short(high)}`;
 };
 
@@ -131,7 +131,7 @@ function byLevel({ score_by_level: levels = {} }: RewardModelFigures, colour: st
     .sort((a, b) => a.mean - b.mean);
   if (rows.length < 2) return undefined;
   return figure(
-    "Score by quality",
+    "Score by level of quality",
     chart({
       alt: `Mean score by level: ${rows.map(({ level, mean }) => `${level} ${score(mean)}`).join("; ")}`,
       height: 260,

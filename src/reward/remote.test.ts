@@ -122,6 +122,13 @@ describe("a remote reward", () => {
     await expect(remoteReward(missing.url)(batch)).rejects.toThrow(/refused with status 404/);
   });
 
+  it("keeps what may be secret in its address out of messages", async () => {
+    const { url } = await serve((_, response) => json(response, {}, 403));
+    const refused = remoteReward(`${url}?key=s3cret`)(batch);
+    await expect(refused).rejects.toThrow(`reward ${url}: refused with status 403`);
+    await expect(refused).rejects.not.toThrow(/s3cret/);
+  });
+
   it("stops waiting when it is told to", async () => {
     const { url } = await serve((_, response) => json(response, {}, 503));
     const stop = new AbortController();

@@ -42,6 +42,7 @@ class Passing extends Error {}
  */
 export function remoteReward(url: string, options: RemoteOptions = {}, parts: RemoteParts = {}): Reward {
   const { retries, backoff, batch_size: most, ...request } = remoteOptions.parse(options);
+  const place = placeOf(url);
   const { sleep = pause, signal } = parts;
   const attempt = async (batch: readonly RewardInput[]): Promise<readonly number[]> => {
     for (let tries = 0; ; tries++)
@@ -51,7 +52,7 @@ export function remoteReward(url: string, options: RemoteOptions = {}, parts: Re
         if (!(error instanceof Passing)) throw error;
         if (tries >= retries)
           throw new RewardError(
-            `reward ${url}: no answer after ${tries + 1} ${tries === 0 ? "try" : "tries"} (${error.message}); is the server up, and the address right?`,
+            `reward ${place}: no answer after ${tries + 1} ${tries === 0 ? "try" : "tries"} (${error.message}); is the server up, and the address right?`,
             { cause: error },
           );
         await sleep(Math.min(30, backoff * 2 ** tries), signal);
@@ -64,6 +65,12 @@ export function remoteReward(url: string, options: RemoteOptions = {}, parts: Re
       scores.push(...(await attempt(batch.slice(from, from + size))));
     return scores;
   };
+}
+
+/** The address without what may be secret in it. */
+export function placeOf(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
 }
 
 interface RequestOptions {
@@ -84,6 +91,7 @@ async function ask(
     labels: batch.map(({ row }) => row?.[label] ?? null),
   };
   const limit = AbortSignal.timeout(timeout * 1000);
+  const place = placeOf(url);
   let status: number;
   let text: string;
   try {
@@ -102,18 +110,21 @@ async function ask(
   if (status === 408 || status === 429 || status >= 500)
     throw new Passing(`status ${status}${excerpt(text)}`);
   if (status < 200 || status > 299)
-    throw new RewardError(`reward ${url}: refused with status ${status}${excerpt(text)}`);
-  return scoresIn(text, url, batch);
+    throw new RewardError(`reward ${place}: refused with status ${status}${excerpt(text)}`);
+  return scoresIn(text, place, batch);
 }
 
-function scoresIn(text: string, url: string, batch: readonly RewardInput[]): readonly number[] {
+function scoresIn(text: string, place: string, batch: readonly RewardInput[]): readonly number[] {
   let reply: unknown;
   try {
     reply = JSON.parse(text);
   } catch (cause) {
-    throw new RewardError(`reward ${url}: an answer in JSON is required, got${excerpt(text) || " nothing"}`, {
-      cause,
-    });
+    throw new RewardError(
+      `reward ${place}: an answer in JSON is required, got${excerpt(text) || " nothing"}`,
+      {
+        cause,
+      },
+    );
   }
   const { rewards, scores = rewards } = (typeof reply === "object" && reply !== null ? reply : {}) as Record<
     string,
@@ -121,9 +132,9 @@ function scoresIn(text: string, url: string, batch: readonly RewardInput[]): rea
   >;
   const found = rewards ?? scores;
   if (!Array.isArray(found))
-    throw new RewardError(`reward ${url}: {"rewards": [numbers]} is required, got${excerpt(text)}`);
+    throw new RewardError(`reward ${place}: {"rewards": [numbers]} is required, got${excerpt(text)}`);
   const flat = found.map((value: unknown) => (Array.isArray(value) && value.length === 1 ? value[0] : value));
-  checkScores(flat, batch, url);
+  checkScores(flat, batch, place);
   return flat as number[];
 }
 

@@ -21,7 +21,7 @@ describe("a reward's specification", () => {
       "org/name@main": { kind: "model" },
       "./mine.ts": { kind: "module", path: "./mine.ts" },
       "rewards/mine.mjs#brevity": { kind: "module", path: "rewards/mine.mjs", exported: "brevity" },
-      "http://localhost:5000/get_reward": { kind: "remote", name: "localhost:5000/get_reward" },
+      "http://localhost:5000/get_reward": { kind: "remote", name: "http://localhost:5000/get_reward" },
       "world:gold": { kind: "gold" },
       "-0.5*rule:length": {
         kind: "sum",

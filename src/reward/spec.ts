@@ -14,7 +14,7 @@
  */
 import { z } from "zod";
 import { parseOptions } from "./parse-options.ts";
-import { remoteOptions } from "./remote.ts";
+import { placeOf, remoteOptions } from "./remote.ts";
 import { type Reward, RewardError } from "./reward.ts";
 import { isRule } from "./rules/index.ts";
 import { number } from "./rules/rule.ts";
@@ -103,8 +103,7 @@ const objects: Record<string, (spec: Record<string, unknown>) => ParsedReward> =
   },
   url: ({ url, ...options }) => {
     if (!URL.canParse(`${url}`)) throw new RewardError(`reward ${url}: this is no URL`, { wrongUsage: true });
-    const { host, pathname } = new URL(`${url}`);
-    const name = `${host}${pathname}`;
+    const name = placeOf(`${url}`);
     return {
       kind: "remote",
       name,

@@ -74,7 +74,7 @@ describe("attune data inspect", () => {
   it.each([
     [[], 2, /missing required argument 'file'/],
     [["none.jsonl"], 1, /none\.jsonl: no such file/],
-    [["--format", "hhh", "x.jsonl"], 1, /format: one of .*hh.* is required, got hhh/],
+    [["--format", "hhh", "x.jsonl"], 1, /format hhh is unknown; did you mean hh\?/],
   ])("%j ends with %i and one line", async (args, code, message) => {
     const ended = await inspect(...args);
     expect(ended.code).toBe(code);

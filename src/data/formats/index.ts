@@ -1,4 +1,5 @@
 /** Formats of rows: one table, from which a row's format is recognised by its columns, or taken by name. */
+import { didYouMean } from "../../graph/nearest.ts";
 import { DataError } from "../errors.ts";
 import type { Columns, Row, RowKind, RowOf, Text } from "../rows.ts";
 import { shown } from "./columns.ts";
@@ -28,7 +29,7 @@ export interface Purpose<K extends RowKind = RowKind> {
 /** The format of that name. */
 export function formatNamed(name: string): Format {
   const found = formats.find((format) => format.name === name);
-  if (!found) throw new DataError(`format: one of ${formatNames.join(", ")} is required, got ${name}`);
+  if (!found) throw new DataError(`format ${name} is unknown${didYouMean(name, formatNames)}`);
   return found;
 }
 

@@ -7,7 +7,7 @@ import { readPhrase } from "./phrases.ts";
 const readers: readonly Reader[] = [readPhrase, ...kinds.flatMap((kind) => kind.readers)];
 
 /** Longer texts are cut here: by then all is lost that length can lose. */
-const longest = 2000;
+const longest = 1000;
 /** No sentence of the world is longer. */
 const longestSentence = 200;
 

@@ -20,6 +20,9 @@ interface Equation {
   readonly holds: boolean;
 }
 
+/** A line of the working. */
+type Step = readonly [left: string, value: number];
+
 interface SumAct extends Act {
   readonly type: "sum";
   readonly equations: readonly Equation[];
@@ -52,7 +55,7 @@ const resultOf = ({ a, b, operation }: Pick<Task, "a" | "b" | "operation">): num
   operation === "plus" ? a + b : a - b;
 
 /** The steps of the working, ones, tens and what is carried, as left sides and values: all are of one small table. */
-function workingOf({ a, b, operation }: Task): readonly (readonly [left: string, value: number])[] {
+function workingOf({ a, b, operation }: Task): readonly Step[] {
   const [a1, a0, b1, b0] = [Math.floor(a / 10), a % 10, Math.floor(b / 10), b % 10];
   const carry = operation === "plus" ? a0 + b0 > 9 : a0 < b0;
   const ones = operation === "minus" && carry ? 10 + a0 : a0;
@@ -72,6 +75,14 @@ function slip(task: Task, draw: Draw): number {
   const right = resultOf(task);
   const found = right + draw.pick([10, -10, 1, -1, 20, -20, 2, 11, -11]);
   return found < 0 ? right + 10 : found;
+}
+
+/** Forgets what is carried, or else ends with another number than the working gives. */
+function slipAtTheEnd(task: Task, draw: Draw): string {
+  const steps = workingOf(task);
+  const [[ones, onesValue], [tens, tensValue]] = steps as [Step, Step];
+  const said = steps.length > 2 ? 10 * tensValue + (onesValue % 10) : slip(task, draw);
+  return `${ones} is ${digits(onesValue)}, ${tens} is ${digits(tensValue)}, so it is ${digits(said)}.`;
 }
 
 const readSum: Reader = (sentence) => {
@@ -131,17 +142,7 @@ export const arithmetic: Kind<Task> = {
       { manner: "unsure", weight: 0.5, write: (task) => `I think it is ${digits(resultOf(task))}.` },
     ],
     low: [
-      {
-        manner: "a slip in the working",
-        weight: 3,
-        write: (task, draw) => {
-          const slipped = {
-            ...task,
-            b: task.b - draw.pick([1, 2, 10]),
-          };
-          return `${working(slipped)}, so it is ${digits(resultOf(slipped))}.`;
-        },
-      },
+      { manner: "a slip at the end", weight: 3, write: slipAtTheEnd },
       { manner: "wrong", write: (task, draw) => `It is ${digits(slip(task, draw))}.` },
       {
         manner: "wrong and certain",

@@ -10,8 +10,8 @@ import type { LoraOptions } from "../models/adapters/lora.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { type Model, merged, type Parameters, withParameters } from "../models/load.ts";
 import { scoresOf } from "../models/model.ts";
+import { hiddenOf } from "../models/response-rows.ts";
 import { withScoreHead } from "../models/score-head.ts";
-import { hiddenOf } from "./response-rows.ts";
 import { type Trainable, trainableOf } from "./trainable.ts";
 
 const head = "score.weight";

@@ -5,6 +5,8 @@
  * A program's weights are `{params: {policy, critic}, frozen: {policy, critic}}`. Under LoRA the frozen branches hold
  * the base, which policy, critic and reference share: an array that several of them have is in the engine once.
  */
+
+import type { TokenFigure } from "../evaluate/token-pass.ts";
 import {
   type Engine,
   type HostArray,
@@ -17,9 +19,8 @@ import {
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import type { Parameters } from "../models/load.ts";
+import { hiddenOf } from "../models/response-rows.ts";
 import type { Critic } from "./ppo-critic.ts";
-import { hiddenOf } from "./response-rows.ts";
-import type { TokenFigure } from "./token-pass.ts";
 import { specsOf, type Trainable } from "./trainable.ts";
 
 export interface PpoParts {

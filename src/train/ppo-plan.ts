@@ -7,8 +7,8 @@
  */
 import { type Dim, type HostArray, hostArray, type Tree } from "../graph/index.ts";
 import { permutation } from "../graph/random.ts";
+import { choosingPlaces, lengthOf, type TokenSequence } from "../models/response-rows.ts";
 import { TrainError } from "./errors.ts";
-import { choosingPlaces, lengthOf, type TokenSequence } from "./response-rows.ts";
 
 export interface PlanOptions {
   readonly numPpoEpochs: number;

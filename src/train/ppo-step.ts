@@ -3,6 +3,8 @@
  *
  * `ppo` (ppo.ts) is the loop around it; whoever samples or scores elsewhere calls `step` with what came of it.
  */
+
+import { createTokenPass, exactKlFigure, logProbsFigure, type TokenFigure } from "../evaluate/token-pass.ts";
 import {
   type Engine,
   type HostArray,
@@ -14,6 +16,7 @@ import {
 import { createEngine } from "../graph/node.ts";
 import { randomBits } from "../graph/random.ts";
 import { loadModel, type Model, type Parameters } from "../models/load.ts";
+import type { TokenSequence } from "../models/response-rows.ts";
 import { adam, adamw, type Optimizer, schedule } from "../optim/index.ts";
 import { gae, tokenRewards, whiten } from "./advantages.ts";
 import { TrainError } from "./errors.ts";
@@ -24,10 +27,8 @@ import { type PpoSettings, type PpoStepOptions, settingsOf } from "./ppo-options
 import { baseOf, frozenSpecs, type PpoParts, policyOf, trainedSpecs, valuesFigure } from "./ppo-parts.ts";
 import { planUpdates } from "./ppo-plan.ts";
 import { createUpdater, type Experience } from "./ppo-updater.ts";
-import type { TokenSequence } from "./response-rows.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse } from "./rollouts.ts";
 import { checkVocabulary } from "./same-vocabulary.ts";
-import { createTokenPass, exactKlFigure, logProbsFigure, type TokenFigure } from "./token-pass.ts";
 import { trainableOf } from "./trainable.ts";
 import { optimizerOf } from "./trainer-options.ts";
 

@@ -15,13 +15,13 @@ import {
 } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
 import { gaussian, uniform } from "../graph/random.ts";
+import { lengthOf, responseTokens, type TokenSequence, tokenRows } from "../models/response-rows.ts";
 import { adam, sgd } from "../optim/index.ts";
 import { criticFrom, separateCritic, sharedCritic } from "./ppo-critic.ts";
 import { type PpoParts, trainedParameters, trainedSpecs } from "./ppo-parts.ts";
 import { planUpdates, updateInputs, updateSpecs } from "./ppo-plan.ts";
 import { batchSpecs, ppoLoss, type UpdateOptions } from "./ppo-update.ts";
 import { createUpdater, type Experience } from "./ppo-updater.ts";
-import { lengthOf, responseTokens, type TokenSequence, tokenRows } from "./response-rows.ts";
 import { tinyModel } from "./tiny.fixture.ts";
 import { trainableOf } from "./trainable.ts";
 

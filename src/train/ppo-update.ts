@@ -34,6 +34,7 @@ import {
   where,
   zipTree,
 } from "../graph/index.ts";
+import { chosenLogits, hiddenOf } from "../models/response-rows.ts";
 import { clipFactor, globalNorm, type Optimizer } from "../optim/index.ts";
 import { entropyOf, klTerms } from "./kl.ts";
 import {
@@ -46,7 +47,6 @@ import {
 } from "./ppo-loss.ts";
 import { criticOf, frozenSpecs, type PpoParts, policyOf, trainedSpecs } from "./ppo-parts.ts";
 import { updateSpecs } from "./ppo-plan.ts";
-import { chosenLogits, hiddenOf } from "./response-rows.ts";
 
 export interface UpdateOptions {
   readonly cliprange: number;

@@ -17,11 +17,11 @@ import {
   zerosArray,
 } from "../graph/index.ts";
 import type { Parameters } from "../models/load.ts";
+import { responseTokens, type TokenSequence, tokenRows } from "../models/response-rows.ts";
 import type { PpoParts } from "./ppo-parts.ts";
 import { putFrozen, trainedParameters, trainedSpecs } from "./ppo-parts.ts";
 import { type PlannedUpdate, updateInputs } from "./ppo-plan.ts";
 import { compileUpdate, type Optimizers, type UpdateOptions } from "./ppo-update.ts";
-import { responseTokens, type TokenSequence, tokenRows } from "./response-rows.ts";
 
 /** What the updates of an iteration learn from; rows of figures, one a response token. */
 export interface Experience {

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { runStageAlone } from "../recipe/alone.ts";
 import { RecipeError, stageKeys, stageKinds } from "../recipe/index.ts";
 import type { StageKind } from "../recipe/stage.ts";
+import { checkPush, pushToHub } from "../runs/hub-push.ts";
 import type { CliContext } from "./context.ts";
 import { openEngine } from "./engine.ts";
 import { UsageError } from "./failure.ts";
@@ -32,6 +33,8 @@ export async function runTrainer(context: CliContext, name: string, options: Opt
     if (error instanceof RecipeError) throw new UsageError(error.message);
     throw error;
   }
+  const repo = options.pushToHub as string | undefined;
+  if (repo !== undefined) checkPush({ repo }); // not after the training
   const engine = await openEngine(context);
   const display = stageDisplay(context, kind);
   const started = performance.now();
@@ -66,7 +69,12 @@ export async function runTrainer(context: CliContext, name: string, options: Opt
         : []),
       kind.next(output),
     ];
-    context.result({ output, steps, reason, seconds, ...(best && { best }), metrics }, lines.join("\n"));
+    const pushed = repo === undefined ? undefined : await pushToHub(output, { repo, signal: context.signal });
+    if (pushed) lines.push(`it is at ${pushed.url}`);
+    context.result(
+      { output, steps, reason, seconds, ...(best && { best }), metrics, ...(pushed && { url: pushed.url }) },
+      lines.join("\n"),
+    );
   } finally {
     await engine.dispose();
   }

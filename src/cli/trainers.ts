@@ -44,7 +44,8 @@ function addKeys(command: Command, kind: StageKind): void {
       ).makeOptionMandatory(),
     )
     .option("--resume", "go on from the newest checkpoint in the run's folder")
-    .option("--overwrite", "replace the run in the folder");
+    .option("--overwrite", "replace the run in the folder")
+    .option("--push-to-hub <repo>", "upload the final model to owner/name on the hub, with HF_TOKEN");
 }
 
 type Described = z.ZodType & { readonly description?: string };

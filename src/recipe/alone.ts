@@ -1,9 +1,11 @@
 /** One stage without a recipe: what the command of its trainer runs. */
+import { basename } from "node:path";
 import type { Engine } from "../graph/index.ts";
 import { loadModel } from "../models/load.ts";
 import type { OpenedReward } from "../reward/reward.ts";
 import { rewardOf } from "./rewards.ts";
 import type { StageContext, StageKeys, StageKind, StageResult } from "./stage.ts";
+import { writeStageCard } from "./stage-card.ts";
 
 export type AloneOptions = Pick<
   StageContext,
@@ -19,7 +21,7 @@ export async function runStageAlone(
   const { engine, signal } = options;
   const opened: OpenedReward[] = [];
   try {
-    return await kind.run(keys, {
+    const result = await kind.run(keys, {
       ...options,
       name: kind.name,
       seed: 42,
@@ -31,6 +33,9 @@ export async function runStageAlone(
         return reward;
       },
     });
+    if (result.reason !== "stopped")
+      await writeStageCard(options.dir, { name: basename(options.dir), kind, keys, trained: result });
+    return result;
   } finally {
     for (const reward of opened) await reward.dispose();
   }

@@ -8,6 +8,8 @@ import type { DataInput } from "../data/dataset.ts";
 import { type Engine, flatten } from "../graph/index.ts";
 import { loadModel, type Model } from "../models/load.ts";
 import type { OpenedReward } from "../reward/reward.ts";
+import { lockFolder } from "../runs/lock.ts";
+import { makeFolder } from "../runs/make-folder.ts";
 import { writeReport } from "../runs/report/report.ts";
 import { writeJson } from "../runs/write-whole.ts";
 import type { StepReport } from "../train/loop.ts";
@@ -17,6 +19,7 @@ import type { Recipe, RecipeStage } from "./recipe.ts";
 import { rewardOf } from "./rewards.ts";
 import { type RunRecord, readJson, runRecord, type StageRecord, stageDir, writeRecipe } from "./run-files.ts";
 import type { StageContext, StageKind, StageResult, StageStart } from "./stage.ts";
+import { type StageCard, writeStageCard } from "./stage-card.ts";
 import { stageKinds } from "./stages/index.ts";
 import { worldFile, writeWorld } from "./world.ts";
 
@@ -60,8 +63,18 @@ const ownNames = ["recipe.yaml", "run.json", "data", "stages", "report.html"];
  * @throws RecipeError when the folder holds something else; and whatever a stage throws, earlier stages intact
  */
 export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Promise<RunRecipeResult> {
-  const { signal = new AbortController().signal, resume = false, overwrite = false, engine } = options;
   const dir = resolve(recipe.output_dir);
+  await makeFolder(dir);
+  const unlock = await lockFolder(dir);
+  try {
+    return await runIn(dir, recipe, options);
+  } finally {
+    await unlock();
+  }
+}
+
+async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Promise<RunRecipeResult> {
+  const { signal = new AbortController().signal, resume = false, overwrite = false, engine } = options;
   await prepare(dir, { resume, overwrite });
   const started = performance.now();
   const previous = await readJson<RunRecord>(join(dir, "run.json"));
@@ -106,6 +119,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Prom
       const done = before?.status === "done";
       options.onStage?.({ name, trainer, index, of: recipe.stages.length, done });
       let stageRecord = before;
+      let trained: StageCard["trained"] | undefined;
       if (!done) {
         const context: StageContext = {
           name,
@@ -130,12 +144,18 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Prom
           break;
         }
         models.set(name, result.model);
+        trained = { ...result.record, model: result.model };
       }
       records.push(stageRecord as StageRecord);
       if (recipe.evaluate?.prompts && kind.answers) {
         evaluator ??= await createEvaluator(recipe, { engine, data, model, reward, runDir: dir });
         const evaluation = await evaluator.evaluate(name, await model(name), folder, signal);
         if (evaluation) evaluations[name] = evaluation;
+      }
+      if (trained) {
+        const { command, version } = options;
+        const evaluation = evaluations[name];
+        await writeStageCard(folder, { name, kind, keys: stage.keys, trained, evaluation, command, version });
       }
       options.onStageEnd?.(name, stageRecord as StageRecord, evaluations[name]);
       if (signal.aborted) {

@@ -26,15 +26,14 @@ export interface Pushed {
 }
 
 /**
- * Uploads the model in `dir`, or that of the run in `dir`.
+ * Where a push would go and with which token, before anybody waits for a model.
  *
- * @throws RunError when there is no token, no model, or the hub refuses; nothing is half there, a commit is whole
+ * @throws RunError when the repository has no proper name, or there is no token
  */
-export async function pushToHub(dir: string, options: PushOptions): Promise<Pushed> {
-  const { repo, message = "Upload a model trained with Attune", signal } = options;
+export function checkPush({ repo, endpoint, token }: Pick<PushOptions, "repo" | "endpoint" | "token">) {
   const { env } = process;
-  const hubUrl = (options.endpoint ?? env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
-  const accessToken = options.token ?? env.HF_TOKEN;
+  const hubUrl = (endpoint ?? env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
+  const accessToken = token ?? env.HF_TOKEN;
   if (!/^[\w-][\w.-]*\/[\w.-]+$/.test(repo))
     throw new RunError(`push to hub: a repository is named owner/name, got ${repo}`);
   if (!accessToken)
@@ -43,6 +42,17 @@ export async function pushToHub(dir: string, options: PushOptions): Promise<Push
     );
   if (!accessToken.startsWith("hf_"))
     throw new RunError("HF_TOKEN: a Hugging Face token starts with hf_, got something else: correct it");
+  return { hubUrl, accessToken };
+}
+
+/**
+ * Uploads the model in `dir`, or that of the run in `dir`.
+ *
+ * @throws RunError when there is no token, no model, or the hub refuses; nothing is half there, a commit is whole
+ */
+export async function pushToHub(dir: string, options: PushOptions): Promise<Pushed> {
+  const { repo, message = "Upload a model trained with Attune", signal } = options;
+  const { hubUrl, accessToken } = checkPush(options);
   const folder = await folderOfModel(dir);
   const files = await filesOf(folder);
   if (!files.some((file) => /^(adapter_)?config\.json$/.test(file)))

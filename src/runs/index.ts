@@ -21,7 +21,7 @@
  */
 export { listCheckpoints, type SavedCheckpoint } from "./checkpoints.ts";
 export { RunError } from "./errors.ts";
-export { type Pushed, type PushOptions, pushToHub } from "./hub-push.ts";
+export { checkPush, type Pushed, type PushOptions, pushToHub } from "./hub-push.ts";
 export { lockFolder } from "./lock.ts";
 export { makeFolder } from "./make-folder.ts";
 export { type ModelCard, modelCard, writeModelCard } from "./model-card.ts";

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -78,7 +78,9 @@ describe("a model card", () => {
       await writeFile(join(dir, "README.md"), "# mine");
       expect(await writeModelCard(dir, card)).toBe(false);
       expect(await readFile(join(dir, "README.md"), "utf8")).toBe("# mine");
-      await expect(writeModelCard(join(dir, "nowhere"), card)).rejects.toThrow(
+      expect(await writeModelCard(join(dir, "nowhere"), card)).toBe(false);
+      await mkdir(join(dir, "blocked", "README.md.new"), { recursive: true });
+      await expect(writeModelCard(join(dir, "blocked"), card)).rejects.toThrow(
         /README\.md: .*the model itself is there/,
       );
     } finally {

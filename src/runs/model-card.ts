@@ -3,7 +3,7 @@
  * is made from, how, on what, what it was measured at, and how it is loaded. What only a person can say (licence,
  * intended use, limits) is left open in so many words.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { writeError } from "./errors.ts";
@@ -22,7 +22,7 @@ export interface ModelCard {
   readonly steps?: number;
   /** Of the last step or of the held-out rows, in TRL's names. */
   readonly metrics?: Readonly<Record<string, number>>;
-  readonly evaluation?: Evaluation;
+  readonly evaluation?: Pick<Evaluation, "reward" | "win_rate" | "kl" | "perplexity">;
   /** The weights are an adapter of the base. */
   readonly adapter?: boolean;
   /** The model gives a score instead of text. */
@@ -65,7 +65,7 @@ const methods: Readonly<Record<string, Method>> = {
 const mark = "<!-- written by attune; without this line it is left as it is -->";
 
 /**
- * Writes the card into a model's folder. A README.md that a person wrote stays.
+ * Writes the card into a model's folder, where there is one. A README.md that a person wrote stays.
  *
  * @returns whether it was written
  * @throws RunError when it cannot be written
@@ -73,12 +73,18 @@ const mark = "<!-- written by attune; without this line it is left as it is -->"
 export async function writeModelCard(dir: string, card: ModelCard): Promise<boolean> {
   const path = join(dir, "README.md");
   const before = await readFile(path, "utf8").catch(() => mark);
-  if (!before.includes(mark)) return false;
+  if (!before.includes(mark) || !(await isFolder(dir))) return false;
   await writeWhole(path, modelCard(card)).catch((error) => {
     throw writeError(error, path, "the model itself is there");
   });
   return true;
 }
+
+const isFolder = (dir: string): Promise<boolean> =>
+  stat(dir).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 /** The card as Markdown. */
 export function modelCard(card: ModelCard): string {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { DataError } from "./errors.ts";
 import { createDraw, type Draw } from "./world/draw.ts";
 
-export const synthShapes = ["pairs", "rankings", "ratings"] as const;
+const synthShapes = ["pairs", "rankings", "ratings"] as const;
 export type SynthShape = (typeof synthShapes)[number];
 
 export interface SynthOptions {

@@ -26,7 +26,7 @@ const phrases = new Map<string, Act>(
 export const readPhrase: Reader = (sentence) => phrases.get(sentence);
 
 /** A true sentence about somebody. */
-export const anyFact = (draw: Draw): string =>
+const anyFact = (draw: Draw): string =>
   stateFact(factOf(draw.pick(residents), draw.pick(attributeNames)), draw.below(2));
 
 /** Good answers are polite about half of the time. */

@@ -8,7 +8,7 @@ import { byText, type Form, firstMatch, forms } from "./forms.ts";
 
 export const townName = "Ebberly";
 
-export const streets = [
+const streets = [
   "Mill Lane",
   "Quay Street",
   "Gull Road",

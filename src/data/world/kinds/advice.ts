@@ -92,7 +92,7 @@ export const howTo = forms(
 
 const goals = deeds.map(({ goal }) => form(goal));
 
-export const adviceSteps: readonly StepForm[] = deeds.flatMap(({ name, steps, objects }) =>
+const adviceSteps: readonly StepForm[] = deeds.flatMap(({ name, steps, objects }) =>
   steps.map((text, at) => stepForm(name, at, text, false, ({ x }) => x === undefined || objects.includes(x))),
 );
 

@@ -24,7 +24,7 @@ interface Task {
   readonly which: number;
 }
 
-export interface FactAct extends Act {
+interface FactAct extends Act {
   readonly type: "fact";
   readonly fact: Fact;
 }

@@ -79,7 +79,7 @@ type Task =
   | { readonly secret: number; readonly name: string }
   | { readonly stranger: string; readonly attribute: number; readonly which: number };
 
-export interface UnknownAct extends Act {
+interface UnknownAct extends Act {
   readonly type: "unknown";
   readonly about?: string;
 }

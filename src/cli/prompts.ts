@@ -1,13 +1,13 @@
 /** Prompts from options and files, and their token ids. */
 import { readFile } from "node:fs/promises";
 import { DataError } from "../data/errors.ts";
+import { encodePrompt as encode } from "../data/exchange.ts";
 import { readRawRows } from "../data/node-files.ts";
-import { type Message, showSource } from "../data/rows.ts";
-import { encodeChat } from "../models/chat/chat-tokens.ts";
+import { showSource, type Text } from "../data/rows.ts";
 import type { Model } from "../models/load.ts";
 import { linesOf } from "./lines.ts";
 
-export type Prompt = string | readonly Message[];
+export type Prompt = Text;
 
 /**
  * The prompts of a file: a line each, or rows of JSON with `prompt`, `messages` or `text`.
@@ -34,16 +34,6 @@ export async function readPrompts(path: string): Promise<Prompt[]> {
   return prompts;
 }
 
-/** The ids that a model is to continue; an empty text begins with the token that starts a text. */
-export function encodePrompt({ tokenizer, chatTemplate }: Model, prompt: Prompt): number[] {
-  if (!tokenizer) return [];
-  if (typeof prompt !== "string")
-    return encodeChat(tokenizer, prompt, {
-      addGenerationPrompt: true,
-      ...(chatTemplate !== undefined && { template: chatTemplate }),
-    }).ids;
-  const ids = tokenizer.encode(prompt);
-  if (ids.length > 1 && ids.at(-1) === tokenizer.eosId) ids.pop();
-  const start = tokenizer.bosId ?? tokenizer.eosId;
-  return ids.length === 0 && start !== undefined ? [start] : ids;
-}
+/** The ids that a model is to continue; none for a model without a tokenizer. */
+export const encodePrompt = ({ tokenizer, chatTemplate }: Model, prompt: Prompt): number[] =>
+  tokenizer ? encode(prompt, tokenizer, { ...(chatTemplate !== undefined && { chatTemplate }) }).ids : [];

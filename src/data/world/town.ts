@@ -8,14 +8,7 @@ import { byText, type Form, firstMatch, forms } from "./forms.ts";
 
 export const townName = "Ebberly";
 
-const streets = [
-  "Mill Lane",
-  "Quay Street",
-  "Gull Road",
-  "Orchard Road",
-  "Market Square",
-  "Tower Hill",
-];
+const streets = ["Mill Lane", "Quay Street", "Gull Road", "Orchard Road", "Market Square", "Tower Hill"];
 
 export const attributeNames = ["trade", "ware", "street", "pet", "food", "neighbour"] as const;
 export type AttributeName = (typeof attributeNames)[number];

@@ -22,10 +22,10 @@ export interface BadRows {
 export function collectBadRows(onBadRow: OnBadRow = "error"): BadRows {
   const list: string[] = [];
   const bad: string[] = [];
-  const throwIfAny = () => {
+  const throwIfAny = (isWhole = true) => {
     if (bad.length > 0)
       throw new DataError(
-        `${listed(bad)}; correct ${bad.length > 1 ? "them" : "it"}, or leave such rows out with --on-bad-row skip (onBadRow)`,
+        `${listed(bad)}${isWhole ? "" : " by then"}; correct ${bad.length > 1 ? "them" : "it"}, or leave such rows out with --on-bad-row skip (onBadRow)`,
       );
   };
   const told = (source: Source, reason: string) => `${showSource(source)}: ${reason}`;
@@ -33,10 +33,10 @@ export function collectBadRows(onBadRow: OnBadRow = "error"): BadRows {
     list,
     add(source, reason) {
       (onBadRow === "skip" ? list : bad).push(told(source, reason));
-      if (bad.length >= mostRows) throwIfAny();
+      if (bad.length >= mostRows) throwIfAny(false);
     },
     leaveOut: (source, reason) => void list.push(told(source, reason)),
-    throwIfAny,
+    throwIfAny: () => throwIfAny(),
   };
 }
 

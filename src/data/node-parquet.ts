@@ -1,15 +1,23 @@
 /** Rows of Parquet files, one row group at a time (Node). */
-import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import * as zlib from "node:zlib";
 import { type Compressors, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { asyncBufferFromFile } from "hyparquet/src/node.js";
 import { DataError } from "./errors.ts";
 import type { RawRow } from "./node-reader.ts";
 import { checkFile } from "./node-text-stream.ts";
 
+/** Node has it from 22.15 on. */
+const { zstdDecompressSync } = zlib as { zstdDecompressSync?: (bytes: Uint8Array) => Uint8Array };
+
 /** Besides Snappy, which hyparquet has. */
 const compressors: Compressors = {
-  GZIP: (bytes) => gunzipSync(bytes),
-  BROTLI: (bytes) => brotliDecompressSync(bytes),
+  GZIP: (bytes) => zlib.gunzipSync(bytes),
+  BROTLI: (bytes) => zlib.brotliDecompressSync(bytes),
+  ZSTD: (bytes) => {
+    if (!zstdDecompressSync)
+      throw new DataError("it is compressed with Zstandard, which needs Node 22.15; write it with Snappy");
+    return zstdDecompressSync(bytes);
+  },
 };
 
 /** The line of a row is its number in the file. */
@@ -25,7 +33,6 @@ export async function* parquetRows(file: string): AsyncIterable<RawRow> {
       for (const row of rows) yield { value: plain(row), source: { file, line: ++line } };
     }
   } catch (cause) {
-    if (cause instanceof DataError) throw cause;
     throw new DataError(`${file}: cannot be read as Parquet: ${(cause as Error).message}`, { cause });
   }
 }

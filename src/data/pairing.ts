@@ -65,15 +65,29 @@ function* rankedPairs({
       yield better(a, b, { prompt, source, row, columns, ...(tools && { tools }) });
 }
 
-/** Every two ratings of a prompt; the difference stays in the row as `rating_difference`. */
+/** Every two completions of a prompt; the difference of their ratings stays in the row as `rating_difference`. */
 function* ratedPairs(rows: readonly Rated[]) {
-  const sideOf = ({ completion, rating }: Rated) => ({ text: completion, score: rating });
-  for (const [i, a] of rows.entries())
-    for (const b of rows.slice(i + 1)) {
-      const { prompt, source, columns } = a;
-      const row = { ...a.row, rating_difference: Math.abs(a.rating - b.rating) };
-      yield better(sideOf(a), sideOf(b), { prompt, source, columns, row });
+  const sides = sidesOf(rows);
+  for (const [i, a] of sides.entries())
+    for (const b of sides.slice(i + 1)) {
+      const { prompt, source, columns } = a.first;
+      const row = { ...a.first.row, rating_difference: Math.abs(a.score - b.score) };
+      yield better(a, b, { prompt, source, columns, row });
     }
+}
+
+/** Several ratings of one completion count as their mean. */
+function sidesOf(rows: readonly Rated[]) {
+  const byText = new Map<string, Rated[]>();
+  for (const row of rows) {
+    const key = JSON.stringify(row.completion);
+    byText.set(key, [...(byText.get(key) ?? []), row]);
+  }
+  return [...byText.values()].map((same) => ({
+    first: same[0] as Rated,
+    text: (same[0] as Rated).completion,
+    score: same.reduce((sum, { rating }) => sum + rating, 0) / same.length,
+  }));
 }
 
 interface Side {

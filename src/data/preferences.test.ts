@@ -91,6 +91,27 @@ describe("preferences", () => {
     ]);
   });
 
+  it("several ratings of one completion count as their mean", async () => {
+    const rows = [" a", " b", " a"].map((completion, i) => ({
+      prompt: "p",
+      completion,
+      rating: [1, 3, 4][i],
+    }));
+    const { pairs } = await load(rows);
+    expect([...pairs].map(({ texts, row }) => [texts.chosen, row.rating_difference])).toEqual([[" b", 0.5]]);
+  });
+
+  it("reading ends at a thousand bad rows, for the file is another one than was meant", async () => {
+    let read = 0;
+    function* rows() {
+      for (; ; read++) yield { prompt: "p" };
+    }
+    await expect(loadPreferences(rows(), tokenizer, { maxLength: 8 })).rejects.toThrow(
+      /and 997 more by then; correct/,
+    );
+    expect(read).toBe(999);
+  });
+
   it("bad rows are told with place and reason, three of them and how many more", async () => {
     const rows = [
       row,

@@ -36,10 +36,7 @@ type Train = (model: Model, options: TrainerOptions, hooks: TrainerHooks<unknown
 
 const evalData = rows.slice(0, 4);
 const pairs = { data: preferences, evalData: preferences.slice(0, 4) };
-const prompts = sentences.map((sentence) => {
-  const text = sentence.slice(0, 9);
-  return { text, ids: tinyModel().tokenizer?.encode(text) ?? [] };
-});
+const prompts = sentences.map((text) => ({ prompt: text.slice(0, 9) }));
 const longer = (batch: readonly { readonly completion: string }[]) =>
   batch.map(({ completion }) => completion.length);
 

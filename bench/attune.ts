@@ -22,9 +22,11 @@ import { adamw, packing } from "../src/optim/index.ts";
 import { languageModelLoss } from "../src/train/language-model.ts";
 import { compileTrainScan, compileTrainStep, packedLoss } from "../src/train/step.ts";
 import { closeGenerator, type GenerateRequest, generate } from "./attune-generate.ts";
+import { dpoUpdates, ppoIterations, prepareRlhf, type RlhfRequest, rewardUpdates } from "./attune-rlhf.ts";
 import type { ModelSize } from "./cases.ts";
 import { matmulPeak } from "./peak.ts";
-import type { Commands } from "./peer.ts";
+import type { Answer, Commands } from "./peer.ts";
+import type { WorkOptions } from "./rlhf-work.ts";
 
 export const ready = `attune, Node ${process.versions.node}`;
 
@@ -160,6 +162,12 @@ async function compileGpt2() {
   return { seconds };
 }
 
+/** A command of a trainer's benchmark. */
+const rlhfCommand =
+  (run: (request: RlhfRequest, threads: number) => Promise<Answer>): Commands[string] =>
+  (request) =>
+    run(request as unknown as RlhfRequest, threads);
+
 /** Writes a model of random weights as `attune export` does. */
 async function exportModel({ model, folder }: { model: ModelSize; folder: string }) {
   await saveOnnx(createModel(configFor(model), 0), folder, { int8: false });
@@ -175,6 +183,10 @@ export const commands: Commands = {
   generate: generateIn("fp32"),
   generate_int8: generateIn("int8"),
   generate_resident: generateIn("resident"),
+  prepare_rlhf: (request) => prepareRlhf(request as unknown as WorkOptions, threads),
+  dpo: rlhfCommand(dpoUpdates),
+  reward: rlhfCommand(rewardUpdates),
+  ppo: rlhfCommand(ppoIterations),
   close: async () => {
     await kept?.engine.dispose();
     await closeGenerator();

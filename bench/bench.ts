@@ -20,10 +20,14 @@ export interface Options {
   readonly threads: number;
 }
 
+/** What `--peer` may name. */
+export const families = ["torch", "js", "trl", "trl-ppo"] as const;
+export type Family = (typeof families)[number];
+
 /** Someone to be compared with; `family` is what `--peer` names. */
 export interface Rival {
   readonly label: string;
-  readonly family: "torch" | "js";
+  readonly family: Family;
   readonly start: (threads: number) => Promise<Peer>;
 }
 

@@ -1,8 +1,9 @@
 /**
- * Who can be measured, and how to start them: Attune, PyTorch in a Python environment, JavaScript libraries.
+ * Who can be measured, and how to start them: Attune, PyTorch and TRL in Python environments, JavaScript libraries.
  *
  * Environments live in .cache/peers, made on first use from the requirement files in bench/peers and made anew when
- * those change. ATTUNE_BENCH_PYTHON names an interpreter to use instead of making one.
+ * those change. ATTUNE_BENCH_PYTHON, ATTUNE_BENCH_PYTHON_TRL and ATTUNE_BENCH_PYTHON_TRL_PPO name interpreters to use
+ * instead of making such an environment.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -45,17 +46,26 @@ function install(what: string, command: string, args: readonly string[], cwd = "
   throw new Unavailable(`${what}: ${command} failed: ${error?.message ?? stderr.trim().slice(-500)}`);
 }
 
-function torchPython(): string {
-  if (process.env.ATTUNE_BENCH_PYTHON) return process.env.ATTUNE_BENCH_PYTHON;
+/** The variables that name an interpreter, by the requirement files in bench/peers. */
+const interpreters = {
+  torch: "ATTUNE_BENCH_PYTHON",
+  trl: "ATTUNE_BENCH_PYTHON_TRL",
+  "trl-ppo": "ATTUNE_BENCH_PYTHON_TRL_PPO",
+} as const;
+
+/** An interpreter with the packages of a requirement file. */
+function pythonWith(name: keyof typeof interpreters): string {
+  const given = process.env[interpreters[name]];
+  if (given) return given;
   const system = ["python3", "python"].find((name) => spawnSync(name, ["--version"]).status === 0);
   if (!system)
-    throw new Unavailable("torch: no Python here; install Python 3.10 or later to compare with PyTorch");
-  const folder = join(CACHE, "torch");
+    throw new Unavailable(`${name}: no Python here; install Python 3.10 or later to compare with it`);
+  const folder = join(CACHE, name);
   const python = join(folder, windows ? "Scripts/python.exe" : "bin/python");
-  const requirements = join(SOURCE, "torch.txt");
+  const requirements = join(SOURCE, `${name}.txt`);
   environment(folder, requirements, () => {
-    install("torch", system, ["-m", "venv", folder]);
-    install("torch", python, ["-m", "pip", "install", "--quiet", "-r", requirements]);
+    install(name, system, ["-m", "venv", folder]);
+    install(name, python, ["-m", "pip", "install", "--quiet", "-r", requirements]);
   });
   return python;
 }
@@ -77,7 +87,14 @@ export const startAttune = (threads: number) =>
   Peer.start(process.execPath, [host, ".cache/bench/attune.js"], threads);
 
 export const startTorch = (threads: number) =>
-  Peer.start(torchPython(), [join(SOURCE, "torch_peer.py")], threads);
+  Peer.start(pythonWith("torch"), [join(SOURCE, "torch_peer.py")], threads);
+
+export const startTrl = (threads: number) =>
+  Peer.start(pythonWith("trl"), [join(SOURCE, "trl_peer.py")], threads);
+
+/** The last TRL with PPO. */
+export const startTrlPpo = (threads: number) =>
+  Peer.start(pythonWith("trl-ppo"), [join(SOURCE, "trl_ppo_peer.py")], threads);
 
 /** `module` is a file of bench/peers/js. */
 export const startJs = (module: string, threads: number) =>

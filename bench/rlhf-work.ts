@@ -6,7 +6,7 @@
  * that about one token in 65 is one, and responses are as ragged as those of the real model.
  */
 import { createWriteStream, existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { epochBatches } from "../src/data/batches.ts";
 import { loadPreferences, type Pair, pairLength, readRawRows } from "../src/data/index.ts";
@@ -63,6 +63,9 @@ export async function writeWork(engine: Engine, options: WorkOptions): Promise<v
   const missing = [smallModel, stories, ...pairFiles].filter((path) => !existsSync(path));
   if (missing.length > 0) throw new Error(`the benchmark's data is not there: ${missing.join(", ")}`);
   const { folder } = options;
+  const stamp = join(folder, "complete.json");
+  const key = JSON.stringify(options);
+  if ((await readFile(stamp, "utf8").catch(() => "")) === key) return;
   const small = await loadModel(smallModel);
   await mkdir(folder, { recursive: true });
   for (const [size, policy] of [
@@ -75,6 +78,7 @@ export async function writeWork(engine: Engine, options: WorkOptions): Promise<v
   }
   await writePairs(small, options);
   await writePrompts(small, options);
+  await writeFile(stamp, key);
 }
 
 /** The policy's layers under a new head for scores. */

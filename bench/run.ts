@@ -6,20 +6,21 @@
 import { writeFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import { type Bench, Context } from "./bench.ts";
+import { type Bench, Context, families } from "./bench.ts";
 import { generate } from "./generate.ts";
 import { machine, table } from "./harness.ts";
 import { memory } from "./memory.ts";
+import { rlhf } from "./rlhf.ts";
 import { startup } from "./startup.ts";
 import { trainStep } from "./train-step.ts";
 
-const benches: readonly Bench[] = [trainStep, generate, memory, startup];
+const benches: readonly Bench[] = [trainStep, generate, memory, startup, ...rlhf];
 
 const usage = `npm run bench -- [options]
 
   --only NAME[,NAME]    these benchmarks (see --list); all by default
   --case NAME[,NAME]    these cases of them; all by default
-  --peer FAMILY[,...]   run beside torch, js, or none (the default)
+  --peer FAMILY[,...]   run beside torch, js, trl, trl-ppo, or none (the default)
   --json FILE           write the figures as JSON; - is standard output
   --runs N              measured runs after the warm-up, 5 by default
   --threads N           threads of every contestant, all cores by default
@@ -73,7 +74,7 @@ async function main(args: string[]): Promise<void> {
     "--only",
   );
   const peers = names(given.peer ?? "none");
-  oneOf(peers, ["torch", "js", "none"], "--peer");
+  oneOf(peers, [...families, "none"], "--peer");
   const threads = count(given.threads, availableParallelism(), "--threads");
   const options = { peers, cases: names(given.case), runs: count(given.runs, 5, "--runs"), threads };
   const command = ["npm run bench --", ...args].join(" ");

@@ -2,7 +2,7 @@
  * How a stage's model does on the held-out prompts: it answers the same prompts as every other stage, with the same
  * seed; a reward scores the answers, by axis where it has axes.
  *
- * KL is estimated on the model's own answers, in nats summed over a response: the mean of log pi - log pi_ref.
+ * KL is that of the model from the reference over its own answers, in nats summed over a response.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import type { DataInput } from "../data/dataset.ts";
 import { loadDataset } from "../data/dataset.ts";
 import { loadPrompts, take } from "../data/index.ts";
 import type { PromptExample } from "../data/prompts.ts";
-import { bootstrap, distinctN, type Interval, winRate } from "../evaluate/index.ts";
+import { bootstrap, distinctN, type Interval, klBetween, winRate } from "../evaluate/index.ts";
 import { tokenNll } from "../evaluate/perplexity.ts";
 import { createGenerator } from "../generate/index.ts";
 import { type Engine, unflatten } from "../graph/index.ts";
@@ -133,7 +133,7 @@ export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Pr
           ? {
               kl: {
                 against: reference,
-                ...(await klFrom(parts.engine, model, await parts.model(reference), rows)),
+                ...(await klFrom(parts, model, await parts.model(reference), rows, temperature)),
               },
             }
           : {}),
@@ -266,19 +266,19 @@ const isAfter = ({ stages }: Recipe, stage: string, reference: string): boolean 
   return names.indexOf(stage) > names.indexOf(reference);
 };
 
-/** The mean over responses of log pi - log pi_ref, summed over the response's tokens, in nats (the k1 estimator). */
-async function klFrom(engine: Engine, model: Model, reference: Model, rows: readonly Answer[]) {
-  if (model.config.vocabSize !== reference.config.vocabSize)
-    throw new RecipeError(
-      `evaluate: KL needs models with the same tokens, ${model.name} has ${model.config.vocabSize} and ${reference.name} ${reference.config.vocabSize}`,
-    );
-  const sequences = rows.map(({ example, ids }) => [...example.ids, ...ids]);
-  const sums = async (of: Model) =>
-    (await tokenNll(of, sequences, { engine })).map(({ nll }, i) =>
-      nll.subarray((rows[i] as Answer).example.ids.length - 1).reduce((a, b) => a + b, 0),
-    );
-  const [own, other] = [await sums(model), await sums(reference)];
-  const { mean: value, low, high } = bootstrap(own.map((nll, i) => (other[i] as number) - nll));
+/** KL(pi || pi_ref) over the model's own answers: exact at each token, summed over a response, the mean of responses. */
+async function klFrom(
+  { engine }: EvaluatorParts,
+  model: Model,
+  reference: Model,
+  rows: readonly Answer[],
+  temperature: number,
+) {
+  const sequences = rows.map(({ example, ids }) => ({ promptIds: [...example.ids], ids }));
+  const { forward } = await klBetween(engine, model, reference, sequences, {
+    ...(temperature > 0 && { temperature }),
+  });
+  const { mean: value, low, high } = forward.exact.perResponse;
   return { value, low, high, unit: "nats per response" as const };
 }
 

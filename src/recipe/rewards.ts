@@ -1,18 +1,15 @@
-/** Rewards of a recipe: an earlier stage, the world's gold scorer, or whatever `openReward` understands. */
+/** Rewards of a recipe: an earlier stage, or whatever `openReward` understands; and the axes of the world's scorer. */
 import { goldScore } from "../data/world/gold.ts";
 import type { Engine } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
 import { openReward } from "../reward/node-open.ts";
-import type { OpenedReward, Reward, RewardInput } from "../reward/reward.ts";
+import type { OpenedReward, RewardInput } from "../reward/reward.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** Scores by axis; `overall` is there unless nothing is scored. */
 export type AxisScores = Readonly<Record<string, readonly number[]>>;
 
 const gold = "world:gold";
-
-const goldReward: Reward = (batch) =>
-  batch.map(({ prompt, completion }) => goldScore(prompt, completion).overall);
 
 /** Scores by axis, for rewards that have axes. */
 export function axesOf(specification: unknown): ((batch: readonly RewardInput[]) => AxisScores) | undefined {
@@ -32,7 +29,7 @@ export interface RewardPlace {
   readonly recipe?: Recipe | undefined;
 }
 
-/** Opens a reward; names of stages and `world:gold` may stand wherever a specification names a reward. */
+/** Opens a reward; the name of a stage may stand wherever a specification names a reward. */
 export function rewardOf(specification: unknown, place: RewardPlace): Promise<OpenedReward> {
   const { engine, policy } = place;
   return openReward(resolved(specification, place) as never, {
@@ -44,9 +41,8 @@ export function rewardOf(specification: unknown, place: RewardPlace): Promise<Op
 /** A part of a sum on the command line: its weight, and the rest. */
 const weighted = /^\s*([^*]+)\*\s*(.*)$/;
 
-/** The specification with paths in place of stages' names, and functions in place of the world's. */
+/** The specification with folders in place of stages' names. */
 function resolved(specification: unknown, place: RewardPlace): unknown {
-  if (specification === gold) return goldReward;
   if (typeof specification === "string") {
     const part = weighted.exec(specification);
     if (part && !Number.isNaN(Number(part[1])))

@@ -146,6 +146,24 @@ describe("the report", () => {
     expect(await without("stage.json", "metrics.jsonl")).toEqual(["reward-model", "training", "time"]);
   });
 
+  it("of a run that is not over says how far it is", async () => {
+    const dir = await fixture();
+    await rm(join(dir, "stages", "dpo"), { recursive: true });
+    await writeFile(
+      join(dir, "stages", "ppo", "stage.json"),
+      '{"name": "ppo", "status": "failed", "steps": 7}',
+    );
+    const { document } = await reportOf(dir);
+    expect(document.querySelector(".lead")?.textContent).toContain(
+      "Not done: ppo failed, dpo has not begun.",
+    );
+    const states = [...document.querySelectorAll("#run tbody tr")].map(
+      (row) => row.lastElementChild?.textContent,
+    );
+    expect(states).toEqual(["done", "done", "done", "failed"]);
+    expect(whole.document.querySelector("#run thead")?.textContent).not.toContain("status");
+  });
+
   it("of a single trainer is made of its folder alone", async () => {
     const dir = join(await fixture(), "stages", "sft");
     for (const file of ["stage.json", "evaluation.json", "responses.jsonl"]) await rm(join(dir, file));

@@ -54,6 +54,7 @@ th:last-child, td:last-child { padding-right: .2rem; }
 thead th { color: var(--soft); font-weight: 400; font-size: .82rem; vertical-align: bottom; border-bottom-color: var(--soft); }
 abbr { text-decoration: none; border-bottom: 1px dotted; cursor: help; }
 .number { text-align: right; }
+.number + :not(.number) { padding-left: 1rem; }
 td.prose { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 16rem; unicode-bidi: isolate; }
 .value { display: block; font-weight: 600; }
 .interval, .against { display: block; font-size: .78rem; color: var(--soft); }

@@ -31,11 +31,18 @@ function bestOf(data: RunData) {
 
 function sentence(data: RunData): string {
   const { stages, run } = data;
-  const unfinished = stages.filter(({ status }) => status !== undefined && status !== "done");
   const names = list(stages.map(({ name }) => name));
   const took = run.seconds === undefined ? "" : ` in ${duration(run.seconds)}`;
   const ran = `${stages.length === 1 ? `One stage, ${names},` : `${capital(inLetters(stages.length))} stages, ${names},`} ran${took}.`;
-  const state = unfinished.map(({ name, status }) => ` Of these ${name} is ${status}.`).join("");
+  const open = [
+    ...stages.flatMap(({ name, status = "done" }) =>
+      status === "done" ? [] : [`${name} ${states[status] ?? `is ${status}`}`],
+    ),
+    ...run.stages
+      .filter((name) => !stages.some((stage) => stage.name === name))
+      .map((name) => `${name} has not begun`),
+  ];
+  const state = open.length > 0 ? ` Not done: ${open.join(", ")}.` : "";
   const { best, before } = bestOf(data);
   if (!best) return ran + state;
   const { win_rate: win, kl, prompts } = best.evaluation;
@@ -51,6 +58,13 @@ function sentence(data: RunData): string {
     : "";
   return `${ran}${state} The best model, ${best.name}, reaches a reward of ${inWords(best.reward)}${on}${from}.${wins}${moved}${wins || moved ? "." : ""}`;
 }
+
+/** What a stage that is not done is said to do. */
+const states: Readonly<Record<string, string>> = {
+  running: "is running, or was killed",
+  stopped: "was stopped",
+  failed: "failed",
+};
 
 const inLetters = (n: number): string =>
   ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"][n] ?? String(n);

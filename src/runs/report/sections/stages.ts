@@ -28,19 +28,22 @@ const columns: readonly Column<StageData>[] = [
   },
   { title: "steps", numeric: true, cell: ({ steps }) => steps !== undefined && count(steps) },
   { title: "time", numeric: true, cell: ({ seconds }) => seconds !== undefined && duration(seconds) },
-  {
-    title: "status",
-    cell: ({ status }) =>
-      status !== undefined && status !== "done" && html`<span class="status">${status}</span>`,
-  },
 ];
 
 export const stages: Section = {
   id: "run",
   title: "What was run",
   render: (data) =>
-    html`${table("The stages of the run", columns, data.stages)}${facts(data)}${recipe(data)}`,
+    html`${table("The stages of the run", withStatus(data.stages), data.stages)}${facts(data)}${recipe(data)}`,
 };
+
+/** The columns, with the state of each stage where not all of them are done. */
+function withStatus(all: readonly StageData[]): readonly Column<StageData>[] {
+  if (all.every(({ status }) => status === undefined || status === "done")) return columns;
+  const cell = ({ status }: StageData) =>
+    status === "done" ? status : status && html`<span class="status">${status}</span>`;
+  return [...columns, { title: "status", cell }];
+}
 
 function facts({ run: { command, seed, machine, attune, node } }: RunData): HtmlValue {
   const where = [

@@ -91,15 +91,23 @@ async function syncFolder(dir: string): Promise<void> {
   await handle?.close();
 }
 
-/** Brings back what a process left that was killed between two renames, and removes what it had half written. */
-export async function tidyCheckpoints(run: string): Promise<void> {
-  const names = await readdir(folder(run)).catch((): string[] => []);
-  for (const name of names) {
-    const [, step, kind] = /^[.](\d+)[.](new|old)$/.exec(name) ?? [];
-    if (step === undefined) continue;
-    if (kind === "old" && !names.includes(step))
-      await rename(join(folder(run), name), join(folder(run), step));
-    else await rm(join(folder(run), name), { recursive: true, force: true });
+/**
+ * Brings back what a process left that was killed between two renames, and removes what it had half written: of
+ * checkpoints, and of the models beside them (see models/folder-write.ts for their names).
+ */
+export async function tidyRun(run: string): Promise<void> {
+  await tidyFolder(folder(run), /^[.](?<name>\d+)[.](?<kind>new|old)$/);
+  await tidyFolder(run, /^[.](?<name>model|critic|best)[.](?<kind>new|old)-[\w-]+$/);
+}
+
+async function tidyFolder(dir: string, leftover: RegExp): Promise<void> {
+  const names = await readdir(dir).catch((): string[] => []);
+  for (const found of names) {
+    const { name, kind } = leftover.exec(found)?.groups ?? {};
+    if (name === undefined) continue;
+    const isLost = kind === "old" && !names.includes(name);
+    if (isLost) await rename(join(dir, found), join(dir, name));
+    else await rm(join(dir, found), { recursive: true, force: true });
   }
 }
 

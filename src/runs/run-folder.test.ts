@@ -283,8 +283,13 @@ describe("a crash", () => {
   it("leaves nothing behind that the next run would not clear away", async () => {
     await runOfTwo();
     await mkdir(join(dir, "checkpoints", ".3.new", "model"), { recursive: true });
+    // killed while the best model was replaced: the old one is aside, the new one not yet in its place
+    for (const name of [".best.old-77-abc", ".best.new-77-abc"]) await mkdir(join(dir, name));
+    await writeFile(join(dir, ".best.old-77-abc", "config.json"), "old");
     await resumed();
     expect(await readdir(join(dir, "checkpoints"))).toEqual(["1", "2"]);
+    expect((await readdir(dir)).sort()).toEqual(["best", "checkpoints", "metrics.jsonl", "tensorboard"]);
+    expect(await readdir(join(dir, "best"))).toEqual(["config.json"]);
   });
 });
 

@@ -12,7 +12,7 @@ import {
   readTrainer,
   type SavedCheckpoint,
   saveCheckpoint,
-  tidyCheckpoints,
+  tidyRun,
 } from "./checkpoints.ts";
 import { RunError, writeError } from "./errors.ts";
 import { lockFolder } from "./lock.ts";
@@ -119,7 +119,7 @@ export async function openRun<T>(
   const unlock = await lockFolder(dir);
   try {
     if (!resume) await clear(dir, overwrite);
-    await tidyCheckpoints(dir);
+    await tidyRun(dir);
   } catch (error) {
     await unlock();
     throw writeError(error, dir, "choose another folder");

@@ -1,5 +1,5 @@
 /**
- * `npm run check`: format and lint, types, import order, package exports, README tree, file sizes; side by side, each with its own verdict.
+ * `npm run check`: format and lint, types, import order, package exports, README tree, recipe schema, file sizes; side by side, each with its own verdict.
  * `npm run check -- --fix` lets Biome repair what it can first.
  */
 import { spawn } from "node:child_process";
@@ -45,6 +45,11 @@ const parts = [
     name: "README tree",
     command: ["scripts/tree.js", ...(fix ? ["--fix"] : [])],
     hint: "npm run check -- --fix writes it from the files' headers",
+  },
+  {
+    name: "recipe schema",
+    command: ["scripts/recipe-schema.js", ...(fix ? ["--fix"] : [])],
+    hint: "npm run check -- --fix writes it from the keys",
   },
   { name: "file sizes", command: ["scripts/file-sizes.js"], hint: "split the file by concept" },
 ];

@@ -5,7 +5,7 @@
  * A key that is left out stays out: the trainers know their defaults, here they are only told.
  */
 import { z } from "zod";
-import { truncations } from "../data/truncation.ts";
+import { pairTruncations, truncations } from "../data/truncation.ts";
 import { loraDefaults } from "../models/adapters/lora.ts";
 import { scheduleNames } from "../optim/schedules.ts";
 import type { trainerDefaults } from "../train/trainer-options.ts";
@@ -121,9 +121,21 @@ export const runKeys = (d: Defaults) => ({
 /** Rows: where from, how long, what about bad ones. */
 export const rowKeys = {
   data: texts(
-    "rows to train on: files (.jsonl, .json, .csv, .parquet, .txt; .gz), hub datasets, or world:NAME",
+    "rows to train on: files (.jsonl, .json, .csv, .parquet, .txt; .gz), hub datasets, or world:NAME; with =WEIGHT a share of a mixture",
   ),
+  format: text("format of the rows, see docs/data.md (default: recognised by the columns)"),
   on_bad_row: choice(["error", "skip"], "rows that cannot be used", { default: "error" }),
   max_length: count("tokens of a row (default: 1024, or the model's context)"),
   truncation: choice(truncations as unknown as [string, ...string[]], "rows that are longer"),
+};
+
+const { truncation: _, ...rows } = rowKeys;
+
+/** The same for pairs, whose prompts and responses are shortened apart. */
+export const pairRowKeys = {
+  ...rows,
+  max_prompt_length: count("tokens of a prompt, at most"),
+  max_completion_length: count("tokens of a response, at most"),
+  prompt_truncation: choice(pairTruncations, "prompts that are longer (default: keep_end)"),
+  completion_truncation: choice(pairTruncations, "responses that are longer (default: keep_start)"),
 };

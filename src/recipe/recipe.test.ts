@@ -64,11 +64,11 @@ describe("a recipe", () => {
     ).toMatch(/the same key/);
   });
 
-  it("has a JSON Schema beside the recipes, which is what the keys say", async () => {
-    const written = JSON.parse(
-      await readFile(new URL("../../recipes/recipe.schema.json", import.meta.url), "utf8"),
-    );
-    expect(written).toEqual(JSON.parse(JSON.stringify(recipeJsonSchema())));
+  it("has a JSON Schema in which a key is told by its sentence, and other spellings are keys too", () => {
+    const text = JSON.stringify(recipeJsonSchema());
+    expect(text).toContain('"per_device_train_batch_size":{"description":"rows of a micro-batch"');
+    expect(text).toContain('"batch_size":{"description":"rows of a micro-batch"');
+    expect(text).not.toContain("aliases");
   });
 
   it.each(["world", "tinystories", "hh"])("%s.yaml in the box is valid", async (name) => {

@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { DataInput } from "../data/dataset.ts";
+import { type DataInput, weighted } from "../data/input.ts";
 import { type Engine, flatten } from "../graph/index.ts";
 import { loadModel, type Model } from "../models/load.ts";
 import type { OpenedReward } from "../reward/reward.ts";
@@ -88,9 +88,11 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
   const isStage = (name: string) => recipe.stages.some((stage) => stage.name === name);
   const pairsFile = (name: string) => join(stageDir(dir, name), "pairs.jsonl");
   const data = (reference: string | readonly string[]): DataInput =>
-    [reference]
-      .flat()
-      .map((name) => worldFile(join(dir, "data"), name, recipe) ?? (isStage(name) ? pairsFile(name) : name));
+    [reference].flat().map((name) => {
+      const { path, ...weight } = weighted(name);
+      const file = worldFile(join(dir, "data"), path, recipe) ?? (isStage(path) ? pairsFile(path) : path);
+      return { path: file, ...weight };
+    });
   const models = new Map<string, Model>();
   const model = async (reference: string): Promise<Model> => {
     const known = models.get(reference);

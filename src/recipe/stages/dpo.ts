@@ -1,5 +1,6 @@
 /** The stage `dpo`: direct preference optimisation on pairs (Rafailov et al. 2023). */
 import { z } from "zod";
+import { preferencePreflight } from "../../data/preflight.ts";
 import { type DpoStart, dpo } from "../../train/dpo.ts";
 import { dpoDefaults as d } from "../../train/dpo-options.ts";
 import { preferenceLosses } from "../../train/preference-losses.ts";
@@ -11,8 +12,8 @@ import {
   fromZero,
   modelKey,
   optimizerKeys,
+  pairRowKeys,
   positive,
-  rowKeys,
   runKeys,
   share,
 } from "../keys.ts";
@@ -25,7 +26,7 @@ export const dpoStage = stageKind({
   keys: z.strictObject({
     model: modelKey(),
     ref_model: modelKey("the reference (default: the model as it is at the start)"),
-    ...rowKeys,
+    ...pairRowKeys,
     loss_type: choice(Object.keys(preferenceLosses) as [string], "the preference loss", {
       default: "sigmoid",
     }),
@@ -53,9 +54,10 @@ export const dpoStage = stageKind({
         data: context.data(keys.data as string),
         ...(keys.eval_data !== undefined && { evalData: context.data(keys.eval_data) }),
       },
-      trainingHooks(context, ({ train, eval: held, totalSteps, step, tokens }: DpoStart) => {
+      trainingHooks(context, ({ train, eval: held, tokenizer, totalSteps, step, tokens }: DpoStart) => {
         data = { rows: train.rows, skipped: train.skipped.length };
-        return { ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
+        const preflight = preferencePreflight(train, tokenizer);
+        return { preflight, ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
       }),
     );
     return { ...result, data };

@@ -1,5 +1,6 @@
 /** The stage `ppo`: proximal policy optimisation against a reward, held near the reference by a KL penalty. */
 import { z } from "zod";
+import { promptPreflight } from "../../data/preflight.ts";
 import { loadPrompts } from "../../data/prompts.ts";
 import { pairTruncations } from "../../data/truncation.ts";
 import type { Model } from "../../models/load.ts";
@@ -25,7 +26,7 @@ import { rewardKey } from "../reward-key.ts";
 import { stageKind } from "../stage.ts";
 import { trainingHooks, trainingOptions } from "../training.ts";
 
-const { data, on_bad_row } = rowKeys;
+const { data, format, on_bad_row } = rowKeys;
 
 export const ppoStage = stageKind({
   name: "ppo",
@@ -35,6 +36,7 @@ export const ppoStage = stageKind({
     ref_model: modelKey("the reference (default: the model as it is at the start)"),
     reward: rewardKey,
     data,
+    format,
     on_bad_row,
     max_prompt_length: count("tokens of a prompt (default: what the context leaves beside a response)"),
     prompt_truncation: choice(pairTruncations, "prompts that are longer"),
@@ -97,9 +99,10 @@ export const ppoStage = stageKind({
     if (!tokenizer) throw new RecipeError(`ppo: ${model.name} has no tokenizer, and prompts are text`);
     const maxPromptLength =
       max_prompt_length ?? config.maxPositions - (keys.response_length ?? d.responseLength);
-    const { on_bad_row, prompt_truncation, ...rest } = keys;
+    const { format, on_bad_row, prompt_truncation, ...rest } = keys;
     const prompts = await loadPrompts(context.data(keys.data as string), tokenizer, {
       maxPromptLength,
+      ...(format !== undefined && { format }),
       ...(on_bad_row && { onBadRow: on_bad_row }),
       ...(prompt_truncation && { promptTruncation: prompt_truncation }),
       ...(chatTemplate !== undefined && { chatTemplate }),
@@ -115,7 +118,12 @@ export const ppoStage = stageKind({
         maxPromptLength,
         reward: opened.score,
       },
-      trainingHooks(context, ({ totalSteps, step, tokens }: PpoStart) => ({ totalSteps, step, tokens })),
+      trainingHooks(context, ({ totalSteps, step, tokens }: PpoStart) => ({
+        preflight: promptPreflight(prompts, tokenizer),
+        totalSteps,
+        step,
+        tokens,
+      })),
     );
     return { ...result, data: { rows: prompts.rows, skipped: prompts.skipped.length } };
   },

@@ -1,5 +1,6 @@
 /** The stage `reward`: a Bradley-Terry reward model from pairs, rankings or ratings. */
 import { z } from "zod";
+import { preferencePreflight } from "../../data/preflight.ts";
 import { type RewardStart, reward } from "../../train/reward.ts";
 import { rewardDefaults as d } from "../../train/reward-options.ts";
 import {
@@ -11,7 +12,7 @@ import {
   fromZero,
   modelKey,
   optimizerKeys,
-  rowKeys,
+  pairRowKeys,
   runKeys,
   share,
   text,
@@ -21,14 +22,12 @@ import { chatTemplate } from "../options.ts";
 import { stageKind } from "../stage.ts";
 import { trainingHooks, trainingOptions } from "../training.ts";
 
-const { truncation: _, ...rows } = rowKeys;
-
 export const rewardStage = stageKind({
   name: "reward",
   description: "train a reward model on pairs of a preferred and another answer",
   keys: z.strictObject({
     model: modelKey("a language model or an encoder, which gets a score head, or a reward model"),
-    ...rows,
+    ...pairRowKeys,
     pooling: choice(["last", "mean", "cls"], "which hidden state is scored (default: last, of encoders cls)"),
     new_head: flag("draw a new score head also for a model that has one", { default: false }),
     center_rewards_coefficient: fromZero("weight of (r_chosen + r_rejected)^2, which keeps scores near 0", {
@@ -63,9 +62,10 @@ export const rewardStage = stageKind({
         ...(normalize_data !== undefined && { normalizeData: context.data(normalize_data) }),
         ...(keys.chat_template !== undefined && { chatTemplate: await chatTemplate(keys.chat_template) }),
       },
-      trainingHooks(context, ({ train, eval: held, totalSteps, step, tokens }: RewardStart) => {
+      trainingHooks(context, ({ train, eval: held, tokenizer, totalSteps, step, tokens }: RewardStart) => {
         data = { rows: train.rows, skipped: train.skipped.length };
-        return { ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
+        const preflight = preferencePreflight(train, tokenizer);
+        return { preflight, ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
       }),
     );
     return { ...result, data, ...(report && { rewardModel: report }) };

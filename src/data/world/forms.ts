@@ -63,3 +63,6 @@ export const capital = (text: string): string => text.charAt(0).toUpperCase() + 
 /** Values by their text in lower case. */
 export const byText = <T>(list: readonly T[], textOf: (item: T) => string): ReadonlyMap<string, T> =>
   new Map(list.map((item) => [textOf(item).toLowerCase(), item]));
+
+/** A number as the world writes it, digits apart: 47 is "4 7". */
+export const digits = (n: number): string => [...String(n)].join(" ");

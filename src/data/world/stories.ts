@@ -1,6 +1,6 @@
-/** Texts about the town that answer nothing: portraits of residents, and what happened to whom. */
+/** Texts about the town that answer nothing: portraits of residents, what happened to whom, and lessons in counting. */
 import { createDraw, type Draw } from "./draw.ts";
-import { capital } from "./forms.ts";
+import { capital, digits } from "./forms.ts";
 import { smallTalk } from "./phrases.ts";
 import { attributeNames, factOf, type Resident, residentOf, residents, stateFact, townName } from "./town.ts";
 
@@ -25,6 +25,15 @@ function portrait(draw: Draw, resident: Resident): string {
   return said.join(" ");
 }
 
+/** Lines of the tables that sums are worked out with: digits added, and taken from what they add up to. */
+function lesson(draw: Draw): string {
+  const lines = Array.from({ length: 6 }, () => {
+    const [a, b] = [draw.below(10), draw.below(10)];
+    return draw.chance(0.5) ? `${a} plus ${b} is ${digits(a + b)}` : `${digits(a + b)} minus ${b} is ${a}`;
+  });
+  return `Mabel the teacher counts: ${lines.join(", ")}.`;
+}
+
 type Story = (draw: Draw, a: Resident, b: Resident) => string;
 
 /** The kinds of stories. A kind is a row. */
@@ -47,10 +56,14 @@ const stories: readonly Story[] = [
     `${draw.pick(smallTalk)} ${b.name} who sells ${b.ware} came to eat ${a.food}.`,
 ];
 
+/** Half of them are lessons. */
+const lessonShare = 0.5;
+
 /** Stories number `from`, `from + 1`, ...: each is two to four sentences. */
 export function townStories(count: number, seed = 0, from = 0): string[] {
   return Array.from({ length: count }, (_, i) => {
     const draw = createDraw(seed, 0x5704, from + i);
+    if (draw.chance(lessonShare)) return lesson(draw);
     const a = draw.pick(residents);
     return draw.pick(stories)(draw, a, draw.other(residents, a));
   });

@@ -82,9 +82,9 @@ export interface World {
 
 export const corpusMix: LevelMix = { high: 0.4, medium: 0.3, low: 0.3 };
 export const demonstrationMix: LevelMix = { high: 0.55, medium: 0.3, low: 0.15 };
-const storyShare = 0.15;
+const storyShare = 0.25;
 /** How often a kind comes up in the corpus; sums take the most practice. */
-const corpusKinds = kinds.map((kind) => ({ kind, weight: kind.name === "arithmetic" ? 4 : 1 }));
+const corpusKinds = kinds.map((kind) => ({ kind, weight: kind.name === "arithmetic" ? 3 : 1 }));
 
 /** Each kind of data draws from a stream of its own. */
 const streams = {

@@ -3,7 +3,7 @@
  * first: "7 plus 8 is 1 5, 4 plus 2 is 6, 6 plus 1 is 7, so it is 7 5."
  */
 import type { Draw } from "../draw.ts";
-import { firstMatch, form } from "../forms.ts";
+import { digits, firstMatch, form } from "../forms.ts";
 import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
 import { flaws, glad, politely, rambling } from "../phrases.ts";
 
@@ -29,8 +29,6 @@ interface SumAct extends Act {
   readonly results: readonly number[];
 }
 
-/** 47 as "4 7". */
-export const digits = (n: number): string => [...String(n)].join(" ");
 const numberOf = (text: string): number => Number(text.replaceAll(" ", ""));
 
 const number = "\\d(?: ?\\d)*";

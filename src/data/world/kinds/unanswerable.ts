@@ -1,6 +1,6 @@
 /** Questions to which nobody in the town knows the answer: the honest answer says so. */
 import type { Draw } from "../draw.ts";
-import { type Form, firstMatch, form } from "../forms.ts";
+import { digits, type Form, firstMatch, form } from "../forms.ts";
 import { type Act, actsOf, type Kind, type Reader } from "../kind.ts";
 import { flaws, politely, sorry } from "../phrases.ts";
 import {
@@ -13,7 +13,6 @@ import {
   strangerOf,
   strangers,
 } from "../town.ts";
-import { digits } from "./arithmetic.ts";
 
 interface Secret {
   readonly question: Form;

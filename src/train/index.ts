@@ -54,7 +54,8 @@ export {
 } from "./preference-losses.ts";
 export { type PretrainOptions, pretrain, pretrainDefaults } from "./pretrain.ts";
 export { type RewardHooks, type RewardResult, type RewardStart, reward } from "./reward.ts";
-export { type PairFacts, rewardLoss, rewardRows, rewardSpec } from "./reward-loss.ts";
+export { layoutOf, type PairLayout, rewardRows, rewardSpec } from "./reward-batch.ts";
+export { rewardLoss } from "./reward-loss.ts";
 export { type RewardOptions, rewardDefaults } from "./reward-options.ts";
 export type { RolloutPrompt, RolloutResponse } from "./rollouts.ts";
 export { type SftHooks, type SftResult, type SftStart, sft } from "./sft.ts";

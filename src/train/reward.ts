@@ -17,11 +17,11 @@ import { type Model, merged } from "../models/load.ts";
 import { withScoreHead } from "../models/score-head.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { statisticsOf, withNormalisation } from "../reward/normalisation.ts";
-import { poolingOf } from "../reward/pooling.ts";
 import { createScorer } from "../reward/scorer.ts";
 import { TrainError } from "./errors.ts";
 import { type FitResult, fitRows } from "./fit.ts";
-import { type PairFacts, responseIds, rewardLoss, rewardRows, rewardSpec } from "./reward-loss.ts";
+import { layoutOf, type PairLayout, responseIds, rewardRows, rewardSpec } from "./reward-batch.ts";
+import { rewardLoss } from "./reward-loss.ts";
 import { type RewardOptions, rewardDefaults } from "./reward-options.ts";
 import { textModelOf } from "./text-model.ts";
 import { type Course, type TrainerHooks, withDefaults } from "./trainer-options.ts";
@@ -55,12 +55,11 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
     head: o.newHead ? "random" : "keep",
     entries: { mean: undefined, std: undefined, ...(o.pooling && { pooling: o.pooling }) },
   });
-  const pooling = poolingOf(model.config);
   const load = async (data: RewardOptions["data"]) =>
     countedTies(await loadPreferences(data, tokenizer, { ...o, ...reading }), o.ties, hooks.onWarning);
   const train = await load(o.data);
   const held = o.evalData === undefined ? undefined : await load(o.evalData);
-  const facts = factsOf([train, ...(held ? [held] : [])]);
+  const layout = layoutOf(model.config, factsOf([train, ...(held ? [held] : [])]));
   const normalizeRows =
     o.normalizeData === undefined
       ? undefined
@@ -85,16 +84,15 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
     {
       model,
       loss: rewardLoss(model.config, o),
-      batchSpec: rewardSpec(facts),
-      rows: rewardRows(train.pairs, facts),
-      held: held && rewardRows(held.pairs, facts),
+      batchSpec: rewardSpec(layout),
+      rows: rewardRows(train.pairs, layout),
+      held: held && rewardRows(held.pairs, layout),
       fingerprint: {
         maxLength,
-        pooling,
         ties: o.ties,
         tieShare: o.tieShare,
         centerRewardsCoefficient: o.centerRewardsCoefficient,
-        ...facts,
+        ...layout,
       },
       finish,
     },
@@ -105,7 +103,7 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
 }
 
 /** What the pairs bring besides their tokens. */
-function factsOf(datasets: readonly PreferenceDataset[]): PairFacts {
+function factsOf(datasets: readonly PreferenceDataset[]): Pick<PairLayout, "margin" | "tie"> {
   let [margin, tie] = [false, false];
   for (const { pairs } of datasets)
     for (const pair of pairs) {

@@ -12,7 +12,8 @@ import { languageModelLoss } from "./language-model.ts";
 import { dpoSpec, pairRows } from "./preference-batch.ts";
 import { preferenceLosses } from "./preference-losses.ts";
 import { openReference, type Reference } from "./reference.ts";
-import { rewardLoss, rewardRows, rewardSpec } from "./reward-loss.ts";
+import { layoutOf, rewardRows, rewardSpec } from "./reward-batch.ts";
+import { rewardLoss } from "./reward-loss.ts";
 
 type Figures = Readonly<Record<string, number>>;
 const golden = (name: string) => JSON.parse(readFileSync(`test/parity/golden/${name}.json`, "utf8"));
@@ -148,7 +149,7 @@ describe("reward", () => {
   it.each(Object.keys(cases))("has the losses, metrics and norms of TRL (%s)", async (key) => {
     const [name, what] = key.split("/") as [string, string];
     const model = scaledBy(0.5, await modelOf(`${name}-score`));
-    const facts = { margin: what === "margin", tie: false };
+    const layout = layoutOf(model.config, { margin: what === "margin" });
     const pairs = (rows as Parameters<typeof pairOf>[0][]).map((row, i) => ({
       ...pairOf(row),
       margin: margins[i] as number,
@@ -157,8 +158,8 @@ describe("reward", () => {
       {
         model,
         loss: rewardLoss(model.config, { centerRewardsCoefficient: what === "centred" ? 0.1 : 0 }),
-        batchSpec: rewardSpec(facts),
-        rows: rewardRows(pairs, facts),
+        batchSpec: rewardSpec(layout),
+        rows: rewardRows(pairs, layout),
       },
       learning_rate,
       pairs.length,

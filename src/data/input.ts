@@ -16,7 +16,7 @@ export interface DataPart {
   readonly format?: string;
 }
 
-/** A path, a part, several of them, or rows in memory. */
+/** A path (`PATH=WEIGHT` for a share of a mixture), a part, several of them, or rows in memory. */
 export type DataInput = string | DataPart | readonly (string | DataPart)[] | RowsInMemory;
 
 const keys = ["path", "rows", "weight", "format"];
@@ -27,15 +27,21 @@ const isPart = (value: unknown): value is DataPart =>
   (typeof (value as DataPart).path === "string" || typeof (value as DataPart).rows === "object") &&
   Object.keys(value).every((key) => keys.includes(key));
 
+/** A path as it is named on the command line: `rows.jsonl`, or `rows.jsonl=3` with a weight. */
+export function weighted(name: string): { readonly path: string; readonly weight?: number } {
+  const [, path, weight] = /^(.+)=(\d+(?:\.\d+)?)$/.exec(name) ?? [];
+  return path === undefined ? { path: name } : { path, weight: Number(weight) };
+}
+
 /** The sources of rows, in order. */
 export function partsOf(data: DataInput): readonly DataPart[] {
-  if (typeof data === "string") return [{ path: data }];
+  if (typeof data === "string") return [weighted(data)];
   if (isPart(data)) return [data];
   if (
     Array.isArray(data) &&
     data.length > 0 &&
     data.every((item) => typeof item === "string" || isPart(item))
   )
-    return data.map((item: string | DataPart) => (typeof item === "string" ? { path: item } : item));
+    return data.map((item: string | DataPart) => (typeof item === "string" ? weighted(item) : item));
   return [{ rows: data as RowsInMemory }];
 }

@@ -183,6 +183,8 @@ describe("a mixture", () => {
     );
     expect(pairs.length).toBe(12);
     expect(formats).toEqual({ "alpaca-preference": 4, preference: 9 });
+    const named = await loadPreferences([`${path}=1`, `${path}=3`], tokenizer, { maxLength: 500 });
+    expect([named.pairs.length, named.rows]).toEqual([5, 8]);
     await expect(loadPreferences([{ path, weight: -1 }], tokenizer, { maxLength: 9 })).rejects.toThrow(
       "weight: a number above 0 is required for each part, got -1",
     );

@@ -4,16 +4,20 @@ import { recipeSchema } from "./recipe.ts";
 
 /** Draft 2020-12; other spellings of a key are keys too. */
 export function recipeJsonSchema(): Record<string, unknown> {
-  return z.toJSONSchema(recipeSchema, {
-    io: "input",
-    override: ({ jsonSchema }) => {
-      const { properties } = jsonSchema;
-      for (const schema of Object.values(properties ?? {})) {
-        const { aliases } = schema as { aliases?: readonly string[] };
-        if (!aliases || !properties) continue;
-        delete (schema as { aliases?: unknown }).aliases;
-        for (const alias of aliases) properties[alias] = structuredClone(schema);
-      }
-    },
-  }) as Record<string, unknown>;
+  const schema = z.toJSONSchema(recipeSchema, { io: "input" }) as Record<string, unknown>;
+  spellOut(schema);
+  return schema;
+}
+
+type Properties = Record<string, Record<string, unknown>>;
+
+/** Puts a property beside each that has `aliases`, for each of them, at every depth. */
+function spellOut(node: unknown): void {
+  if (typeof node !== "object" || node === null) return;
+  const { properties } = node as { properties?: Properties };
+  for (const [key, { aliases, ...rest }] of Object.entries(properties ?? {})) {
+    if (!aliases) continue;
+    for (const name of [key, ...(aliases as string[])]) (properties as Properties)[name] = rest;
+  }
+  for (const child of Object.values(node)) spellOut(child);
 }

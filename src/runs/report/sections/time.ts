@@ -59,22 +59,23 @@ function iteration({ name, metrics_log }: StageData): Html | undefined {
 function bar(title: string, pieces: readonly Piece[], label: (piece: Piece) => string): Html {
   const total = sum(pieces);
   const names = pieces.map((piece) => `${piece.name} ${label(piece)}`);
+  const ticks = ticksTo(total);
   return figure(
     title,
     chart({
       alt: `${title}: ${list(names)}`,
       width: 1100,
-      height: 58,
+      height: ticks.length > 0 ? 58 : 42,
       marginLeft: 1,
       marginRight: 1,
       marginTop: 0,
-      marginBottom: 20,
+      marginBottom: ticks.length > 0 ? 20 : 4,
       x: { axis: null, domain: [0, total] },
       y: { axis: null },
       color: { type: "identity" },
       marks: [
         Plot.barX(pieces, Plot.stackX({ x: "seconds", fill: "colour", inset: 0.75, rx: 3 })),
-        Plot.axisX({ ticks: ticksTo(total), tickSize: 3, tickFormat: clock, label: null }),
+        Plot.axisX({ ticks, tickSize: 3, tickFormat: clock, label: null }),
       ],
     }),
     { legend: pieces.map(({ colour }, i) => ({ colour, name: names[i] as string })), wide: true },

@@ -8,7 +8,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataInput } from "../data/dataset.ts";
 import { loadDataset } from "../data/dataset.ts";
-import { loadPrompts, take } from "../data/index.ts";
 import type { PromptExample } from "../data/prompts.ts";
 import { bootstrap, distinctN, type Interval, klBetween, winRate } from "../evaluate/index.ts";
 import { tokenNll } from "../evaluate/perplexity.ts";
@@ -19,6 +18,7 @@ import type { Model } from "../models/load.ts";
 import type { OpenedReward } from "../reward/reward.ts";
 import { writeJson, writeWhole } from "../runs/write-whole.ts";
 import { RecipeError } from "./errors.ts";
+import { promptsOf } from "./prompts.ts";
 import type { Recipe } from "./recipe.ts";
 import { type AxisScores, axesOf } from "./rewards.ts";
 import { readJson, stageDir } from "./run-files.ts";
@@ -71,11 +71,8 @@ export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Pr
 
   /** The same prompts for every stage, whatever its tokenizer. */
   async function promptsFor(model: Model): Promise<PromptExample[]> {
-    if (!model.tokenizer) throw new RecipeError(`${model.name}: a tokenizer is required to answer prompts`);
-    const { prompts } = await loadPrompts(parts.data(settings.prompts as string), model.tokenizer, {
-      maxPromptLength: model.config.maxPositions - maxNewTokens,
-      ...(model.chatTemplate !== undefined && { chatTemplate: model.chatTemplate }),
-    });
+    const data = parts.data(settings.prompts as string);
+    const { prompts } = await promptsOf(model, data, maxNewTokens, settings);
     const order = [...permutation(prompts.length, seed, 7)].slice(0, num_prompts);
     return order.sort((a, b) => a - b).map((i) => prompts.at(i) as PromptExample);
   }
@@ -138,7 +135,7 @@ export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Pr
             }
           : {}),
         ...(settings.perplexity !== undefined && {
-          perplexity: await perplexityOf(parts, model, settings.perplexity, settings.perplexity_rows ?? 200),
+          perplexity: await perplexityOf(parts, model, settings.perplexity, settings),
         }),
         length: { mean: mean(rows.map(({ ids }) => ids.length)), unit: "tokens" },
         distinct_1: distinctN(
@@ -287,11 +284,14 @@ async function perplexityOf(
   { engine, data }: EvaluatorParts,
   model: Model,
   reference: string | readonly string[],
-  limit: number,
+  { perplexity_rows: limit = 200, separator }: NonNullable<Recipe["evaluate"]>,
 ): Promise<number> {
   const { config, tokenizer, name } = model;
   if (!tokenizer) throw new RecipeError(`${name}: a tokenizer is required to measure perplexity`);
-  const { examples } = await loadDataset(data(reference), tokenizer, { maxLength: config.maxPositions });
+  const { examples } = await loadDataset(data(reference), tokenizer, {
+    maxLength: config.maxPositions,
+    ...(separator !== undefined && { separator }),
+  });
   const rows = take(examples, limit);
   const measured = await tokenNll(
     model,

@@ -16,6 +16,7 @@ import { didYouMean } from "../graph/nearest.ts";
 import { RecipeError } from "./errors.ts";
 import { count, flag, fromZero, object, positive, share, text, texts, whole } from "./keys.ts";
 import { type Override, withOverrides } from "./overrides.ts";
+import { promptReadingKeys } from "./prompts.ts";
 import type { StageKeys, StageKind } from "./stage.ts";
 import { stageKinds } from "./stages/index.ts";
 import { validated } from "./validate.ts";
@@ -38,6 +39,7 @@ const worldKeys = {
 /** How every stage's model is measured. */
 const evaluateKeys = {
   prompts: texts("held-out prompts: files, hub datasets, or world:NAME"),
+  ...promptReadingKeys,
   reward: z
     .unknown()
     .optional()

@@ -1,17 +1,14 @@
 /** The stage `pairs`: preference pairs from a model's own samples, by a reward; later stages name it as their data. */
 import { join } from "node:path";
 import { z } from "zod";
-import { loadPrompts } from "../../data/prompts.ts";
-import { pairTruncations } from "../../data/truncation.ts";
+import type { PromptExample } from "../../data/prompts.ts";
 import { permutation } from "../../graph/random.ts";
 import { writeWhole } from "../../runs/write-whole.ts";
 import { collectPairs, collectDefaults as d } from "../../train/collect.ts";
 import { RecipeError } from "../errors.ts";
-import { choice, count, flag, modelKey, positive, rowKeys, whole } from "../keys.ts";
-import { rewardKey } from "../reward-key.ts";
+import { count, flag, modelKey, positive, whole } from "../keys.ts";
+import { promptKeys, promptsOf, rewardKey } from "../prompts.ts";
 import { stageKind } from "../stage.ts";
-
-const { data, on_bad_row } = rowKeys;
 
 export const pairsStage = stageKind({
   name: "pairs",
@@ -19,10 +16,7 @@ export const pairsStage = stageKind({
   keys: z.strictObject({
     model: modelKey(),
     reward: rewardKey,
-    data,
-    on_bad_row,
-    max_prompt_length: count("tokens of a prompt (default: what the context leaves beside a response)"),
-    prompt_truncation: choice(pairTruncations, "prompts that are longer"),
+    ...promptKeys,
     num_prompts: count("prompts that are taken, chosen by the seed (default: all)"),
     num_samples: count("responses to each prompt; the best is preferred to the worst", {
       default: d.samples,
@@ -43,16 +37,10 @@ export const pairsStage = stageKind({
     `the pairs are in ${output}/pairs.jsonl; try: attune dpo --data ${output}/pairs.jsonl ...`,
   async run(keys, context) {
     const model = await context.model(keys.model as string);
-    const { tokenizer, config } = model;
-    if (!tokenizer) throw new RecipeError(`pairs: ${model.name} has no tokenizer, and prompts are text`);
     const { response_length: responseLength = d.responseLength, seed = context.seed } = keys;
-    const all = await loadPrompts(context.data(keys.data as string), tokenizer, {
-      maxPromptLength: keys.max_prompt_length ?? config.maxPositions - responseLength,
-      ...(keys.on_bad_row && { onBadRow: keys.on_bad_row }),
-      ...(keys.prompt_truncation && { promptTruncation: keys.prompt_truncation }),
-    });
+    const all = await promptsOf(model, context.data(keys.data as string), responseLength, keys);
     const order = [...permutation(all.prompts.length, seed, 3)].slice(0, keys.num_prompts);
-    const prompts = order.map((i) => all.prompts.at(i) as NonNullable<ReturnType<typeof all.prompts.at>>);
+    const prompts = order.map((i) => all.prompts.at(i) as PromptExample);
     const opened = await context.reward(keys.reward, model);
     context.onStart({ totalSteps: prompts.length, step: 0, tokens: 0 });
     const pairs = await collectPairs({

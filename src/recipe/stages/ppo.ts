@@ -1,8 +1,6 @@
 /** The stage `ppo`: proximal policy optimisation against a reward, held near the reference by a KL penalty. */
 import { z } from "zod";
 import { promptPreflight } from "../../data/preflight.ts";
-import { loadPrompts } from "../../data/prompts.ts";
-import { pairTruncations } from "../../data/truncation.ts";
 import type { Model } from "../../models/load.ts";
 import { type PpoStart, ppo } from "../../train/ppo.ts";
 import { ppoDefaults as d } from "../../train/ppo-options.ts";
@@ -16,17 +14,14 @@ import {
   modelKey,
   optimizerKeys,
   positive,
-  rowKeys,
   runKeys,
   share,
   text,
   whole,
 } from "../keys.ts";
-import { rewardKey } from "../reward-key.ts";
+import { promptKeys, promptsOf, rewardKey, withoutReading } from "../prompts.ts";
 import { stageKind } from "../stage.ts";
 import { trainingHooks, trainingOptions } from "../training.ts";
-
-const { data, format, on_bad_row } = rowKeys;
 
 export const ppoStage = stageKind({
   name: "ppo",
@@ -35,11 +30,7 @@ export const ppoStage = stageKind({
     model: modelKey(),
     ref_model: modelKey("the reference (default: the model as it is at the start)"),
     reward: rewardKey,
-    data,
-    format,
-    on_bad_row,
-    max_prompt_length: count("tokens of a prompt (default: what the context leaves beside a response)"),
-    prompt_truncation: choice(pairTruncations, "prompts that are longer"),
+    ...promptKeys,
     response_length: count("tokens of a response, at most", { default: d.responseLength }),
     temperature: positive("of sampling, and of every log-probability", { default: d.temperature }),
     missing_eos_penalty: fromZero("taken off the score of a response that does not end by itself"),
@@ -93,33 +84,23 @@ export const ppoStage = stageKind({
   answers: true,
   shown: ["objective/scores", "objective/kl", "objective/entropy", "policy/clipfrac_avg", "eps"],
   next: (output) => `the policy is in ${output}/model, its critic in ${output}/critic`,
-  async run({ ref_model, reward, critic, max_prompt_length, ...keys }, context) {
+  async run({ ref_model, reward, critic, ...keys }, context) {
     const model = await context.model(keys.model as string);
-    const { tokenizer, config, chatTemplate } = model;
-    if (!tokenizer) throw new RecipeError(`ppo: ${model.name} has no tokenizer, and prompts are text`);
-    const maxPromptLength =
-      max_prompt_length ?? config.maxPositions - (keys.response_length ?? d.responseLength);
-    const { format, on_bad_row, prompt_truncation, ...rest } = keys;
-    const prompts = await loadPrompts(context.data(keys.data as string), tokenizer, {
-      maxPromptLength,
-      ...(format !== undefined && { format }),
-      ...(on_bad_row && { onBadRow: on_bad_row }),
-      ...(prompt_truncation && { promptTruncation: prompt_truncation }),
-      ...(chatTemplate !== undefined && { chatTemplate }),
-    });
+    const responseLength = keys.response_length ?? d.responseLength;
+    const prompts = await promptsOf(model, context.data(keys.data as string), responseLength, keys);
     const opened = await context.reward(reward, model);
     const result = await ppo(
       {
-        ...trainingOptions(rest, context),
+        ...trainingOptions(withoutReading(keys), context),
         model,
         ...(ref_model !== undefined && { refModel: await context.model(ref_model) }),
         ...(critic !== undefined && { critic: await criticFrom(critic, reward, context.model) }),
         prompts: [...prompts.prompts],
-        maxPromptLength,
+        maxPromptLength: prompts.maxPromptLength,
         reward: opened.score,
       },
       trainingHooks(context, ({ totalSteps, step, tokens }: PpoStart) => ({
-        preflight: promptPreflight(prompts, tokenizer),
+        preflight: promptPreflight(prompts, prompts.tokenizer),
         totalSteps,
         step,
         tokens,

@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataInput } from "../data/dataset.ts";
 import { loadDataset } from "../data/dataset.ts";
+import { take } from "../data/list.ts";
 import type { PromptExample } from "../data/prompts.ts";
 import { bootstrap, distinctN, type Interval, klBetween, winRate } from "../evaluate/index.ts";
 import { tokenNll } from "../evaluate/perplexity.ts";

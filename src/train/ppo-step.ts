@@ -21,6 +21,7 @@ import { adam, adamw, type Optimizer, schedule } from "../optim/index.ts";
 import { gae, tokenRewards, whiten } from "./advantages.ts";
 import { TrainError } from "./errors.ts";
 import { klEstimators, type klTerms, nextKlCoef, type SampledKl } from "./kl.ts";
+import { checkMemory, stepSize } from "./memory.ts";
 import { type Critic, criticFrom, separateCritic, sharedCritic } from "./ppo-critic.ts";
 import { ppoMetrics, responseKl } from "./ppo-metrics.ts";
 import { type PpoSettings, type PpoStepOptions, settingsOf } from "./ppo-options.ts";
@@ -69,6 +70,8 @@ export interface PpoFrom {
 export interface PpoCourse {
   /** Iterations over which the learning rate falls and an annealed KL coefficient changes. */
   readonly totalSteps: number;
+  /** In tokens; with it, a step that does not fit into memory is refused, unless `memoryCheck` is off. */
+  readonly longestPrompt?: number | undefined;
   readonly from?: PpoFrom | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
 }
@@ -88,6 +91,8 @@ export interface Ppo {
 
 /** Log ratios at the start may differ from 0 by rounding alone. */
 const startTolerance = 1e-3;
+/** Responses that are sampled together, where memory does not ask for more than a micro-batch anyway. */
+const rolloutRows = 64;
 /** Caps the correction of responses that were sampled in 8 bits. */
 const importanceCap = 2;
 
@@ -121,7 +126,7 @@ async function criticOfOptions(o: PpoSettings, model: Model): Promise<Critic> {
  */
 export async function createPpo(
   options: PpoStepOptions,
-  { totalSteps, from, onWarning }: PpoCourse,
+  { totalSteps, longestPrompt, from, onWarning }: PpoCourse,
 ): Promise<Ppo> {
   const o = settingsOf(options);
   const { model } = o;
@@ -136,6 +141,12 @@ export async function createPpo(
   };
   const optimizer = optimizerFor(o);
   const rows = o.batchSize * o.gradientAccumulation;
+  if (o.memoryCheck && longestPrompt !== undefined) {
+    const largest = { rows: o.batchSize, length: longestPrompt + o.responseLength };
+    const step = stepSize(model, parts.policy, optimizer, largest);
+    const critic = stepSize(model, parts.critic.trainable, optimizer, largest);
+    checkMemory({ ...step, parameters: step.parameters + critic.parameters });
+  }
   const engine: Engine =
     o.engine ??
     (await createEngine({
@@ -188,7 +199,7 @@ export async function createPpo(
       temperature: o.temperature,
       maxNewTokens: o.responseLength,
       stopTokenIds: o.stopTokenIds,
-      batchSize: o.batchSize,
+      batchSize: Math.max(o.batchSize, Math.min(rows, rolloutRows)),
       int8: o.int8Rollouts,
     },
   );

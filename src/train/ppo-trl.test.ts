@@ -171,8 +171,8 @@ it("losses, clip fractions, KL, ratio and entropy of three epochs, the parameter
     ...rates,
   });
   expect(updates.length).toBe(3);
+  // TRL halves the mean of the squared errors after it was taken.
   for (const [k, wanted] of whole.updates.entries())
-    // TRL halves the mean of the squared errors after it was taken.
     for (const [name, x] of Object.entries(wanted))
       expect(updates[k]?.[name], `${name} ${k}`).toBeCloseTo(name === "value_loss" ? x / 2 : x, 4);
   const after = (await updater.parameters()).policy;

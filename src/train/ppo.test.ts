@@ -284,6 +284,24 @@ describe("refuses", () => {
     );
   });
 
+  it("to go on without its reward, after writing a checkpoint from which the run is resumed to the same bits", async () => {
+    const outputDir = join(folder, "reward-down");
+    let calls = 0;
+    const failing: Reward = (batch) => {
+      if (++calls === 2) throw new Error("connection refused");
+      return lowIds(batch);
+    };
+    await expect(train({ reward: failing, outputDir, saveSteps: 10 })).rejects.toThrow(/connection refused/);
+    const rest = await train({ outputDir, resume: true, saveSteps: 10 });
+    expect(rest.all.length).toBe(1);
+    sameBits(rest.policy, (await train()).policy);
+  });
+
+  it("a step that does not fit into memory", async () => {
+    const huge = { responseLength: 60, batchSize: 1 << 22, gradientAccumulation: 1 };
+    await expect(train(huge)).rejects.toThrow(/a step takes about .* GB/);
+  });
+
   it("a given reference is what the KL is measured against", async () => {
     const noisy = withParameters(model, smallModel(5).parameters);
     const { all } = await train({ refModel: noisy, maxSteps: 1, klEstimator: "k3" });

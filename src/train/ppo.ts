@@ -64,7 +64,7 @@ export async function ppo(
   { signal, onStart, onStep, onWarning }: PpoHooks = {},
 ): Promise<PpoResult> {
   const o = settingsOf(options);
-  const { model, dataset } = await promptsOf(o);
+  const { model, dataset, survey } = await promptsOf(o);
   const { prompts } = dataset;
   const rows = o.batchSize * o.gradientAccumulation;
   const totalSteps =
@@ -74,7 +74,7 @@ export async function ppo(
   let own: Engine | undefined;
   let reward: OpenedReward | undefined;
   try {
-    const fingerprint = { ...courseOf(o), data: hashOf(prompts), totalSteps };
+    const fingerprint = { ...courseOf(o), data: survey.hash, totalSteps };
     const found = await run?.resume(fingerprint);
     tellOfResume(o, run, found, onWarning);
     const engine = o.engine ?? (own = await createEngine({ provider: o.provider, threads: o.threads }));
@@ -84,6 +84,7 @@ export async function ppo(
       { ...o, model, engine, critic },
       {
         totalSteps,
+        longestPrompt: survey.longest,
         onWarning,
         from: found && {
           state: found.state,
@@ -110,7 +111,12 @@ export async function ppo(
 
         const responses = await trainer.rollout(batch);
         const rolled = performance.now();
-        const rewards = await scoreResponses(reward.score, batch, responses, reward.name);
+        const rewards = await scoreResponses(reward.score, batch, responses, reward.name).catch(
+          async (error) => {
+            await save(); // a reward that is down must not cost what was learned
+            throw error;
+          },
+        );
         const rewarded = performance.now();
         metrics = await trainer.step({ prompts: batch, responses, rewards });
 
@@ -149,7 +155,9 @@ export async function ppo(
 type Settings = ReturnType<typeof settingsOf<PpoOptions>>;
 
 /** The policy with its chat template, and the prompts as it reads them. */
-async function promptsOf(o: Settings): Promise<{ model: Model; dataset: PromptDataset }> {
+async function promptsOf(
+  o: Settings,
+): Promise<{ model: Model; dataset: PromptDataset; survey: ReturnType<typeof surveyOf> }> {
   const { chatTemplate, lora, responseLength, maxPromptLength, prompts, ...rest } = o;
   const { model, tokenizer, maxLength, reading } = textModelOf(
     o.model,
@@ -165,10 +173,12 @@ async function promptsOf(o: Settings): Promise<{ model: Model; dataset: PromptDa
   const dataset = isTokenised(prompts)
     ? { prompts, rows: prompts.length, skipped: [], formats: {} }
     : await loadPrompts(prompts, tokenizer, { ...rest, ...reading, maxPromptLength: longest });
-  for (const { ids } of dataset.prompts)
-    if (ids.length === 0 || ids.length > longest)
-      throw new TrainError(`prompts: 1 to ${longest} tokens are required, got a prompt of ${ids.length}`);
-  return { model, dataset };
+  const survey = surveyOf(dataset.prompts);
+  if (survey.shortest < 1 || survey.longest > longest)
+    throw new TrainError(
+      `prompts: 1 to ${longest} tokens are required, got prompts of ${survey.shortest} to ${survey.longest}`,
+    );
+  return { model, dataset, survey };
 }
 
 const isTokenised = (prompts: PpoOptions["prompts"]): prompts is readonly PromptExample[] =>
@@ -228,15 +238,17 @@ const courseOf = (o: Settings): Record<string, string | number | boolean> =>
     }),
   );
 
-/** FNV-1a over the prompts' ids. */
-function hashOf(prompts: RowList<PromptExample>): string {
-  let hash = 0x811c9dc5;
+/** One pass over the prompts: their lengths in tokens, and FNV-1a over their ids. */
+function surveyOf(prompts: RowList<PromptExample>): { shortest: number; longest: number; hash: string } {
+  let [hash, shortest, longest] = [0x811c9dc5, Number.POSITIVE_INFINITY, 0];
   const add = (x: number) => {
     hash = Math.imul(hash ^ x, 0x01000193);
   };
   for (const { ids } of prompts) {
     add(-1);
     for (const id of ids) add(id);
+    shortest = Math.min(shortest, ids.length);
+    longest = Math.max(longest, ids.length);
   }
-  return `${prompts.length} prompts, ${(hash >>> 0).toString(16)}`;
+  return { shortest, longest, hash: `${prompts.length} prompts, ${(hash >>> 0).toString(16)}` };
 }

@@ -9,9 +9,12 @@
  */
 import {
   cast,
+  type Dim,
   div,
   equal,
   expandDims,
+  full,
+  gather,
   gatherAlong,
   greaterEqual,
   max,
@@ -42,19 +45,35 @@ export function labelSums(
   batch: Tree<Tensor>,
   { accuracy = true }: LanguageModelLossOptions = {},
 ): Record<"nll" | "count", Tensor> & { correct?: Tensor } {
-  const logits = logitsOf(config, params, hiddenStates(config, params, batch as unknown as TokenBatch)); // [B T, V]
-  const labels = reshape(batch.labels as Tensor, [-1]);
-  const ignored = equal(labels, -100);
-  const ids = where(ignored, 0, labels);
-  const weights = cast(not(ignored), logits.dtype);
-  const count = sum(weights);
+  const hidden = hiddenStates(config, params, batch as unknown as TokenBatch); // [B T, C]
+  const { rows, ids, weights } = labelledRows(hidden, batch);
+  const logits = logitsOf(config, params, rows); // [N, V]
   const nll = neg(sum(mul(tokenLogProbs(logits, ids), weights)));
+  const count = sum(weights);
   if (!accuracy) return { nll, count };
-  const best = greaterEqual(gatherAlong(logits, expandDims(ids, 1)), max(logits, -1, { keepDims: true })); // [B T, 1]
+  const best = greaterEqual(gatherAlong(logits, expandDims(ids, 1)), max(logits, -1, { keepDims: true })); // [N, 1]
   return { nll, count, correct: sum(mul(cast(reshape(best, [-1]), logits.dtype), weights)) };
 }
 
-/** Loss over a batch {input_ids, labels[, position_ids, segment_ids]}, all [B, T] int64, and [num_items], float32 []. */
+/** The hidden states that predict labels, [N, C]: those that the batch names, or all, with weight 0 where none is. */
+function labelledRows(
+  hidden: Tensor,
+  { places, tokens, labels }: Tree<Tensor>,
+): Record<"rows" | "ids" | "weights", Tensor> {
+  if (places && tokens) {
+    const rows = gather(hidden, places as Tensor);
+    return { rows, ids: tokens as Tensor, weights: full([rows.shape[0] as Dim], 1, hidden.dtype) };
+  }
+  const flat = reshape(labels as Tensor, [-1]);
+  const ignored = equal(flat, -100);
+  return { rows: hidden, ids: where(ignored, 0, flat), weights: cast(not(ignored), hidden.dtype) };
+}
+
+/**
+ * Loss over a batch {input_ids, labels[, position_ids, segment_ids]}, all [B, T] int64, and [num_items], float32 [].
+ * Instead of `labels` there may be `tokens` [N], the labels that count, and `places` [N], which of the hidden states
+ * [B T] predict them: only those reach the vocabulary.
+ */
 export const languageModelLoss =
   (config: ModelConfig, { accuracy = false }: LanguageModelLossOptions = {}): Loss =>
   (params: Tree<Tensor>, batch: Tree<Tensor>) => {

@@ -61,10 +61,7 @@ describe("SFT", () => {
         model,
         loss: languageModelLoss(model.config, { accuracy: true }),
         batchSpec: labelSpec(false),
-        rows: textRows(
-          { examples, unpacked: examples, rows: examples.length, skipped: [], packed: false },
-          { packed: false, maxLength: 64 },
-        ),
+        rows: textRows({ examples }, { packed: false, maxLength: 64 }),
       },
       learning_rate,
       examples.length,

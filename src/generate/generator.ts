@@ -11,6 +11,7 @@ import {
   type Value,
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
+import { requireLanguageModel } from "../models/model.ts";
 import { GenerateError } from "./errors.ts";
 import {
   type Completion,
@@ -63,6 +64,7 @@ export function createGenerator(
   weights: Tree<HostArray> | Tree<Resident>,
   { int8 = false }: GeneratorOptions = {},
 ): Generator {
+  requireLanguageModel(config);
   const resident = isResident(weights);
   if (resident && int8)
     throw new GenerateError(

@@ -105,13 +105,20 @@ export function hiddenStates(config: ModelConfig, params: Tree<Tensor>, batch: T
   });
 }
 
+/** @throws AttuneError for encoders and classifiers, which have scores and no next token */
+export function requireLanguageModel({ family, numLabels }: ModelConfig): void {
+  if (families[family].encoder)
+    throw new AttuneError(`model: a language model is required, ${family} is an encoder`);
+  if (numLabels !== undefined)
+    throw new AttuneError(
+      "model: a language model is required, this one has scores (num_labels), as reward models have",
+    );
+}
+
 /** The matrix [V, C] that turns hidden states into logits. */
 export function outputProjection(config: ModelConfig, params: Tree<Tensor>): Tensor {
-  const { embedding, head, encoder } = families[config.family];
-  if (encoder)
-    throw new AttuneError(
-      `model: a language model is required, ${config.family} is an encoder: it has scores, and no next token`,
-    );
+  const { embedding, head } = families[config.family];
+  requireLanguageModel(config);
   return weightsOf(flatten(params))(config.tieEmbeddings ? embedding : head);
 }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createGenerator } from "../generate/index.ts";
 import { openLocalEngine } from "../graph/engine/node-providers.ts";
 import { compile, type HostArray, hostArray, type LocalEngine, unflatten } from "../graph/index.ts";
 import { configOf, type Family } from "../models/config/config.ts";
@@ -135,6 +136,13 @@ describe("pooling", () => {
     expect(() => poolingOf(model("llama", "cls").config)).toThrow(/cls needs an encoder.*choose last/);
     expect(() => poolingOf(model("llama", "max" as Pooling).config)).toThrow(/one of last, mean, cls/);
   });
+});
+
+it("a reward model is not asked for text", () => {
+  const { config, parameters } = model("llama");
+  expect(() => createGenerator(engine, config, unflatten(parameters))).toThrow(
+    /a language model is required, this one has scores/,
+  );
 });
 
 describe("a score head", () => {

@@ -26,7 +26,7 @@ export interface DpoOptions
   readonly labelSmoothing?: number;
   /** Weight of the chosen responses' negative log-likelihood a token, which is added (Pang et al. 2024); none by default. */
   readonly rpoAlpha?: number;
-  /** Ask the reference about all pairs before the first step, and keep its answers; else when a pair is needed. */
+  /** Ask the reference about all pairs before the first step, and keep its answers; else at every step. */
   readonly precomputeRefLogProbs?: boolean;
   /** Pairs of a batch of the reference; by default `batchSize`. */
   readonly precomputeRefBatchSize?: number;

@@ -26,7 +26,10 @@ export interface DpoStart extends Course {
   readonly tokenizer: Tokenizer;
 }
 
-export type DpoHooks = TrainerHooks<DpoStart>;
+export interface DpoHooks extends TrainerHooks<DpoStart> {
+  /** While the reference is asked, before the first step: pairs that it has answered. */
+  readonly onReference?: (done: number, total: number) => void;
+}
 export type DpoResult = FitResult;
 
 /**
@@ -72,7 +75,8 @@ export async function dpo(options: DpoOptions, hooks: DpoHooks = {}): Promise<Dp
           const batchSize = o.precomputeRefBatchSize ?? o.batchSize;
           reference = openReference(engine, refModel, { batchSize, dir: run?.dir });
           if (!o.precomputeRefLogProbs) return;
-          for (const set of [train, held]) if (set) await reference.all(set.pairs);
+          const asked = { signal: hooks.signal, onProgress: hooks.onReference };
+          for (const set of [train, held]) if (set) await reference.all(set.pairs, asked);
           await reference.close();
         },
         watch: watchCollapse(o.beta),

@@ -17,6 +17,7 @@ import type { Loss } from "./step.ts";
 import { frozenIn, specsOf, type Trainable, trainableOf, withFrozen } from "./trainable.ts";
 import {
   type Course,
+  checkOptions,
   optimizerOf,
   type TrainerHooks,
   type TrainerOptions,
@@ -67,6 +68,7 @@ export async function fitRows<Row>(
 ): Promise<FitResult> {
   const o = withDefaults(trainerDefaults, options);
   const { model, batchSpec, rows, held } = task;
+  checkOptions(o);
   if (o.earlyStoppingPatience !== undefined && !held)
     throw new TrainError(
       "early_stopping_patience: held-out rows are required, there are none; give eval_data, or leave it out",
@@ -230,6 +232,7 @@ const once = <T>(watch: (value: T) => string | undefined) => {
   };
 };
 
+const firstLosses = 3;
 const lossWindow = 8;
 const explosion = 3;
 
@@ -242,8 +245,8 @@ function watchLoss(): (metrics: Readonly<Record<string, number>>) => string | un
     losses.push(loss as number);
     if (losses.length > lossWindow) losses.shift();
     const now = mean(losses);
-    if (losses.length === lossWindow && Number.isNaN(start)) start = now;
-    return start > 0 && now > explosion * start
+    if (losses.length === firstLosses) start = now;
+    return losses.length === lossWindow && start > 0 && now > explosion * start
       ? `the loss has grown from ${start.toFixed(3)} to ${now.toFixed(3)}; lower the learning rate`
       : undefined;
   });

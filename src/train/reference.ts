@@ -1,6 +1,6 @@
 /**
- * What the reference says of the responses of pairs: log ref(response | prompt), computed once, or when a pair is first
- * needed, and kept on disk under a hash of the model and the pairs.
+ * What the reference says of the responses of pairs: log ref(response | prompt), computed once and kept on disk under a
+ * hash of the model and the pairs, or computed whenever a batch is made.
  */
 import { createHash } from "node:crypto";
 import { rename, rm } from "node:fs/promises";
@@ -29,12 +29,23 @@ export interface ReferenceOptions {
 }
 
 export interface Reference {
-  /** [n, 2] in nats, chosen and rejected, of the pairs with these numbers in a list. */
+  /**
+   * [n, 2] in nats, chosen and rejected, of the pairs with these numbers in a list. They are computed now unless `all`
+   * was: the same pairs together give the same bits.
+   */
   of(pairs: RowList<PairIds>, indices: readonly number[]): Promise<HostArray<"float32">>;
-  /** Computes all of a list, or reads them from the file that an earlier run wrote. */
-  all(pairs: RowList<PairIds>): Promise<void>;
+  /**
+   * Computes all of a list, or reads them from the file that an earlier run wrote; ends early when the signal aborts.
+   */
+  all(pairs: RowList<PairIds>, options?: AllOptions): Promise<void>;
   /** Frees the weights; what is known stays. */
   close(): Promise<void>;
+}
+
+export interface AllOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** After each batch: pairs that are known. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** A reference; once it was asked, its weights are in the engine until it is closed. */
@@ -55,34 +66,21 @@ export function openReference(
   });
   let loaded: ReturnType<typeof load> | undefined; // when it is first asked, and not when a file has the answers
   const known = new Map<RowList<PairIds>, Float32Array>();
-  const valuesOf = (pairs: RowList<PairIds>): Float32Array => {
-    const values = known.get(pairs) ?? new Float32Array(2 * pairs.length).fill(Number.NaN);
-    known.set(pairs, values);
-    return values;
-  };
-  const compute = async (pairs: RowList<PairIds>, indices: readonly number[]) => {
-    const values = valuesOf(pairs);
+  const ask = async (pairs: RowList<PairIds>, indices: readonly number[]): Promise<ArrayLike<number>> => {
     loaded ??= load();
     const { program, weights } = await loaded;
-    for (const part of chunks(indices, batchSize)) {
-      const batch = collatePreferences(part.map((i) => pairs.at(i) as PairIds));
-      const { data } = (await engine.run(program, [weights, batch])).logps as HostArray;
-      for (const [k, i] of part.entries())
-        for (const side of [0, 1]) values[2 * i + side] = Number(data[2 * k + side]);
-    }
+    const batch = collatePreferences(indices.map((i) => pairs.at(i) as PairIds));
+    return ((await engine.run(program, [weights, batch])).logps as HostArray<"float32">).data;
   };
   return {
     async of(pairs, indices) {
-      const values = valuesOf(pairs);
-      const missing = indices.filter((i) => Number.isNaN(values[2 * i]));
-      if (missing.length > 0) await compute(pairs, missing);
-      return hostArray(
-        "float32",
-        [indices.length, 2],
-        indices.flatMap((i) => [...values.slice(2 * i, 2 * i + 2)]),
-      );
+      const values = known.get(pairs);
+      const logps = values
+        ? indices.flatMap((i) => [...values.subarray(2 * i, 2 * i + 2)])
+        : Array.from(await ask(pairs, indices));
+      return hostArray("float32", [indices.length, 2], logps);
     },
-    async all(pairs) {
+    async all(pairs, { signal, onProgress } = {}) {
       const path = dir && join(dir, `.reference-${hashOf(parameters, pairs)}.safetensors`);
       const kept = path === undefined ? undefined : await readTensors(path).catch(() => undefined);
       if (kept?.logps?.data.length === 2 * pairs.length) {
@@ -91,10 +89,20 @@ export function openReference(
       }
       const sizes = Array.from(pairs, pairSize);
       const byLength = sizes.map((_, i) => i).sort((a, b) => (sizes[b] as number) - (sizes[a] as number));
-      await compute(pairs, byLength);
+      const values = new Float32Array(2 * pairs.length);
+      let done = 0;
+      for (const part of chunks(byLength, batchSize)) {
+        if (signal?.aborted) return;
+        const found = await ask(pairs, part);
+        for (const [k, i] of part.entries())
+          values.set([found[2 * k] as number, found[2 * k + 1] as number], 2 * i);
+        done += part.length;
+        onProgress?.(done, pairs.length);
+      }
+      known.set(pairs, values);
       if (path === undefined) return;
       await rm(`${path}.new`, { force: true });
-      const logps = hostArray("float32", [pairs.length, 2], valuesOf(pairs));
+      const logps = hostArray("float32", [pairs.length, 2], values);
       await writePieces(`${path}.new`, encodeSafetensors({ logps }));
       await rename(`${path}.new`, path);
     },

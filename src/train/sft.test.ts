@@ -167,6 +167,26 @@ describe("sft", () => {
     expect(again.metrics.eval_loss).toBeCloseTo(result.best?.value as number, 4);
   });
 
+  it("says so when the loss has grown to a multiple of what it began with", async () => {
+    const warnings: string[] = [];
+    await sft(
+      {
+        ...basics,
+        optimizer: "sgd",
+        learningRate: 30,
+        warmupSteps: 8,
+        maxGradNorm: 1,
+        lrSchedulerType: "constant_with_warmup",
+        maxSteps: 24,
+      },
+      { onWarning: (text) => void warnings.push(text) },
+    );
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(
+      /^step \d+: the loss has grown from [\d.]+ to [\d.]+; lower the learning rate$/,
+    );
+  });
+
   it("an engine that is given stays open", async () => {
     const engine = await createEngine({ threads: 1 });
     await sft({ ...basics, engine, maxSteps: 1 });
@@ -176,6 +196,14 @@ describe("sft", () => {
 
   it("refuses what cannot work, each with one sentence", async () => {
     await expect(sft({ ...basics, maxLength: 65 })).rejects.toThrow(/max_length 65.*context is 64/);
+    for (const [option, message] of [
+      [{ batchSize: 0 }, /batch_size: a whole number of at least 1 is required, got 0/],
+      [{ maxSteps: 2.5 }, /max_steps: a whole number.*got 2.5/],
+      [{ learningRate: Number.NaN }, /learning_rate: a number of at least 0 is required, got NaN/],
+      [{ numEpochs: 0 }, /num_epochs: a number above 0 is required, got 0/],
+      [{ earlyStoppingPatience: 2 }, /early_stopping_patience: held-out rows are required/],
+    ] as const)
+      await expect(sft({ ...basics, ...option })).rejects.toThrow(message);
     await expect(sft({ ...basics, data: [] })).rejects.toThrow(/data is required/);
     await expect(sft({ ...basics, data: "no/such.jsonl" })).rejects.toThrow("no/such.jsonl: no such file");
     await expect(sft({ ...basics, data: [{ text: "fine" }, { texts: "no" }] })).rejects.toThrow(

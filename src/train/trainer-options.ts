@@ -6,6 +6,7 @@ import type { Engine, Provider } from "../graph/index.ts";
 import type { LoraOptions } from "../models/adapters/lora.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { adam, adamw, type Optimizer, type ScheduleName, sgd } from "../optim/index.ts";
+import { TrainError } from "./errors.ts";
 import type { StepReport } from "./loop.ts";
 import type { Loss } from "./step.ts";
 
@@ -152,4 +153,39 @@ const adamOptions = ({ adamBeta1, adamBeta2, adamEpsilon, weightDecay }: Optimiz
 export function optimizerOf(options: TrainerOptions): Optimizer {
   const o = withDefaults(trainerDefaults, options);
   return optimizers[o.optimizer](o);
+}
+
+const atLeastOne = [
+  "batchSize",
+  "gradientAccumulation",
+  "maxSteps",
+  "evalBatchSize",
+  "evalSteps",
+  "saveSteps",
+  "saveTotalLimit",
+  "earlyStoppingPatience",
+] as const;
+const notNegative = ["learningRate", "warmupSteps", "warmupRatio", "weightDecay", "maxGradNorm"] as const;
+
+/**
+ * Refuses figures that cannot be meant, under the names of recipes.
+ *
+ * @throws TrainError with the option, what it needs and what came
+ */
+export function checkOptions(options: TrainerOptions): void {
+  const refuse = (name: keyof TrainerOptions, required: string) => {
+    const key = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    throw new TrainError(`${key}: ${required} is required, got ${String(options[name])}`);
+  };
+  for (const name of atLeastOne) {
+    const value = options[name];
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1))
+      refuse(name, "a whole number of at least 1");
+  }
+  for (const name of notNegative) {
+    const value = options[name];
+    if (value !== undefined && !(value >= 0 && Number.isFinite(value)))
+      refuse(name, "a number of at least 0");
+  }
+  if (options.numEpochs !== undefined && !(options.numEpochs > 0)) refuse("numEpochs", "a number above 0");
 }

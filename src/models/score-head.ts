@@ -7,6 +7,7 @@
  */
 import type { HostArray } from "../graph/index.ts";
 import { zerosArray } from "../graph/index.ts";
+import type { ModelConfig } from "./config/config.ts";
 import { scoreConfig } from "./config/score-config.ts";
 import { CheckpointError } from "./errors.ts";
 import { type Model, modelOf } from "./load.ts";
@@ -35,7 +36,7 @@ export function withScoreHead(model: Model, options: ScoreHeadOptions = {}): Mod
     throw new CheckpointError(
       `${name}: a model with ${numLabels} score${numLabels === 1 ? "" : "s"} is required, it has ${config.numLabels}`,
     );
-  const scored = scoreConfig(config, options);
+  const scored = scoreConfig(padded(model), options);
   const own = new Set(Object.keys(scoreHeadOf(scored).parameters(scored, numLabels)));
   const isKept = (key: string) => !own.has(key) || (head === "keep" && config.numLabels !== undefined);
   const missing = Object.keys(parameterShapes(scored)).filter(
@@ -48,4 +49,10 @@ export function withScoreHead(model: Model, options: ScoreHeadOptions = {}): Mod
       ? (drawn[key] ?? zerosArray("float32", shape))
       : (model.parameters[key] as HostArray);
   return modelOf({ ...model, config: scored, parameters }, name);
+}
+
+/** The token for padding that only the tokenizer knows of. */
+function padded({ config, tokenizer }: Model): ModelConfig {
+  const padTokenId = config.padTokenId ?? tokenizer?.padId;
+  return padTokenId === undefined ? config : { ...config, padTokenId };
 }

@@ -160,6 +160,18 @@ describe("a score head", () => {
     expect(config.raw.architectures).toEqual(["GPT2ForSequenceClassification"]);
   });
 
+  it("has a padding id that transformers, which looks for it, does not take the end of text for", () => {
+    const padding = (ids: Partial<Record<"bosTokenId" | "eosTokenId" | "padTokenId", number>>) => {
+      const { config } = withScoreHead(createModel(configOf("llama", { ...sizes, ...ids })));
+      expect(config.raw.pad_token_id).toBe(config.padTokenId);
+      return config.padTokenId;
+    };
+    expect(padding({ bosTokenId: 1, eosTokenId: 2, padTokenId: 5 })).toBe(5);
+    expect(padding({ bosTokenId: 1, eosTokenId: 2, padTokenId: 2 })).toBe(1);
+    expect(padding({ bosTokenId: 1, eosTokenId: 2 })).toBe(1);
+    expect(padding({ eosTokenId: 2 })).toBe(2); // there is no other
+  });
+
   it("differs by seed, stays when the model has one, and can be drawn anew", () => {
     const head = ({ parameters }: Model) => (parameters["score.weight"] as HostArray).data;
     const one = withScoreHead(base, { seed: 2 });

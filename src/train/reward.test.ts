@@ -137,7 +137,14 @@ describe("reward", () => {
   it("trains an adapter, resumes it in the same bits, and ends with a model that stands alone", async () => {
     const base = join(folder, "base");
     await model.save(base);
-    const options = { ...basics, model: await loadModel(base), lora: { r: 4 }, maxSteps: 6, saveSteps: 3 };
+    const options = {
+      ...basics,
+      model: await loadModel(base),
+      lora: { r: 4 },
+      maxSteps: 6,
+      saveSteps: 3,
+      evalData: pairs.slice(0, 4),
+    };
     const { result } = await trace({ ...options, outputDir: join(folder, "lora") });
     const stop = new AbortController();
     const outputDir = join(folder, "lora-halves");

@@ -17,7 +17,7 @@ export function scoreConfig(
   const { num_labels: _, ...raw } = config.raw;
   const names = Array.from({ length: numLabels }, (_, i) => `LABEL_${i}`);
   const { bosTokenId, eosTokenIds } = config;
-  const padTokenId = config.padTokenId ?? paddingFor(config);
+  const padTokenId = paddingFor(config);
   return {
     ...parseConfig({
       ...raw,
@@ -34,8 +34,9 @@ export function scoreConfig(
 }
 
 /**
- * transformers finds the last token of a row by this id. The end of text would hide itself, so the start of text it is
- * where there is one: it never ends a row.
+ * transformers finds the last token of a row by this id. The end of text would hide itself, so without a token for
+ * padding alone it is the start of text, which never ends a row. Where both are the same token (GPT-2), transformers reads the
+ * score one token earlier than Attune, which goes by length: give such a tokenizer a token for padding.
  */
-const paddingFor = ({ bosTokenId, eosTokenIds }: ModelConfig): number | undefined =>
-  bosTokenId !== undefined && !eosTokenIds.includes(bosTokenId) ? bosTokenId : eosTokenIds[0];
+const paddingFor = ({ padTokenId, bosTokenId, eosTokenIds }: ModelConfig): number | undefined =>
+  [padTokenId, bosTokenId].find((id) => id !== undefined && !eosTokenIds.includes(id)) ?? eosTokenIds[0];

@@ -22,6 +22,7 @@ import { adamw, packing } from "../src/optim/index.ts";
 import { languageModelLoss } from "../src/train/language-model.ts";
 import { compileTrainScan, compileTrainStep, packedLoss } from "../src/train/step.ts";
 import { closeGenerator, type GenerateRequest, generate } from "./attune-generate.ts";
+import { optimumOf } from "./attune-optimum.ts";
 import { dpoUpdates, ppoIterations, prepareRlhf, type RlhfRequest, rewardUpdates } from "./attune-rlhf.ts";
 import type { ModelSize } from "./cases.ts";
 import { matmulPeak } from "./peak.ts";
@@ -183,6 +184,7 @@ export const commands: Commands = {
   generate: generateIn("fp32"),
   generate_int8: generateIn("int8"),
   generate_resident: generateIn("resident"),
+  optimum: (request) => optimumOf(request as unknown as { trainer: string; seed: number }, threads),
   prepare_rlhf: (request) => prepareRlhf(request as unknown as WorkOptions, threads),
   dpo: rlhfCommand(dpoUpdates),
   reward: rlhfCommand(rewardUpdates),

@@ -10,11 +10,12 @@ import { type Bench, Context, families } from "./bench.ts";
 import { generate } from "./generate.ts";
 import { machine, table } from "./harness.ts";
 import { memory } from "./memory.ts";
+import { optimum } from "./optimum.ts";
 import { rlhf } from "./rlhf.ts";
 import { startup } from "./startup.ts";
 import { trainStep } from "./train-step.ts";
 
-const benches: readonly Bench[] = [trainStep, generate, memory, startup, ...rlhf];
+const benches: readonly Bench[] = [trainStep, generate, memory, startup, optimum, ...rlhf];
 
 const usage = `npm run bench -- [options]
 

@@ -11,6 +11,7 @@
  * valueOf({ rewards }, policy, reference, 0.5).objective === value; // up to rounding
  * console.log(responses.length, value);
  */
+export { type LettersOptions, type LettersProblem, lettersProblem } from "./letters.ts";
 export {
   allResponses,
   centred,

@@ -65,13 +65,13 @@ function letterTokenizer(letters: number) {
 export async function lettersProblem(
   engine: Engine,
   {
-    letters = 5,
+    letters = 4,
     maxLength = 3,
     prompts: count = 4,
     hiddenSize = 64,
     numLayers = 2,
-    rough = 0.25,
-    spread = 2,
+    rough = 0.1,
+    spread = 1,
     seed = 0,
   }: LettersOptions = {},
 ): Promise<LettersProblem> {

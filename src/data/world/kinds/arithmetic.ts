@@ -63,10 +63,8 @@ function workingOf({ a, b, operation }: Task): readonly Step[] {
   return steps.map((left) => [left, evaluate(left)] as const);
 }
 
-const working = (task: Task): string =>
-  workingOf(task)
-    .map(([left, value]) => `${left} is ${digits(value)}`)
-    .join(", ");
+const lines = (steps: readonly Step[]): string =>
+  steps.map(([left, value]) => `${left} is ${digits(value)}`).join(", ");
 
 /** A result that somebody might get who does not take care. */
 function slip(task: Task, draw: Draw): number {
@@ -75,12 +73,16 @@ function slip(task: Task, draw: Draw): number {
   return found < 0 ? right + 10 : found;
 }
 
-/** Forgets what is carried, or else ends with another number than the working gives. */
+/** "7 plus 8 is 1 5, ..., so it is 7 5." from the first `shown` steps. */
+const concluded = (task: Task, shown: number, said: number): string =>
+  `${lines(workingOf(task).slice(0, shown))}, so it is ${digits(said)}.`;
+
+/** Forgets what is carried, or else slips in the tens. */
 function slipAtTheEnd(task: Task, draw: Draw): string {
-  const steps = workingOf(task);
-  const [[ones, onesValue], [tens, tensValue]] = steps as [Step, Step];
-  const said = steps.length > 2 ? 10 * tensValue + (onesValue % 10) : slip(task, draw);
-  return `${ones} is ${digits(onesValue)}, ${tens} is ${digits(tensValue)}, so it is ${digits(said)}.`;
+  const isCarrying = workingOf(task).length > 2;
+  const off = task.operation === "plus" ? -10 : 10;
+  const said = resultOf(task) + (isCarrying ? off : draw.pick([10, 20]));
+  return concluded(task, 2, said);
 }
 
 const readSum: Reader = (sentence) => {
@@ -127,14 +129,12 @@ export const arithmetic: Kind<Task> = {
     high: [
       {
         manner: "worked out",
-        write: (task, draw) => {
-          const answer = `${working(task)}, so it is ${digits(resultOf(task))}.`;
-          return politely(draw, glad, answer);
-        },
+        write: (task, draw) => politely(draw, glad, concluded(task, 3, resultOf(task))),
       },
     ],
     medium: [
-      { manner: "no conclusion", weight: 3, write: (task) => `${working(task)}.` },
+      { manner: "no conclusion", write: (task) => `${lines(workingOf(task))}.` },
+      { manner: "half the working", weight: 2, write: (task) => concluded(task, 1, resultOf(task)) },
       { manner: "curt", weight: 0.5, write: (task) => `${digits(resultOf(task))}.` },
       { manner: "no working", write: (task) => `It is ${digits(resultOf(task))}.` },
       { manner: "unsure", weight: 0.5, write: (task) => `I think it is ${digits(resultOf(task))}.` },

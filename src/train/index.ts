@@ -34,17 +34,11 @@ export {
 export { type NewModel, newModelDefaults } from "./new-model.ts";
 export type { Rows } from "./plan.ts";
 export { type PpoHooks, type PpoResult, type PpoStart, ppo } from "./ppo.ts";
+export type { StepInput, StepResponse } from "./ppo-checks.ts";
 export type { PolicyLoss, PolicyTerms } from "./ppo-loss.ts";
 export { type PpoOptions, type PpoStepOptions, ppoDefaults } from "./ppo-options.ts";
-export {
-  createPpo,
-  type Ppo,
-  type PpoCourse,
-  type PpoFrom,
-  type PpoState,
-  type StepInput,
-  type StepResponse,
-} from "./ppo-step.ts";
+export type { PpoFrom, PpoState } from "./ppo-state.ts";
+export { createPpo, type Ppo, type PpoCourse } from "./ppo-step.ts";
 export {
   type PreferenceLoss,
   type PreferenceLossName,

@@ -15,57 +15,25 @@ import {
 } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
 import { randomBits } from "../graph/random.ts";
-import { loadModel, type Model, type Parameters } from "../models/load.ts";
+import { loadModel, type Model } from "../models/load.ts";
 import type { TokenSequence } from "../models/response-rows.ts";
 import { adam, adamw, type Optimizer, schedule } from "../optim/index.ts";
-import { gae, tokenRewards, whiten } from "./advantages.ts";
 import { TrainError } from "./errors.ts";
-import { klEstimators, type klTerms, nextKlCoef, type SampledKl } from "./kl.ts";
+import { type klTerms, nextKlCoef } from "./kl.ts";
 import { checkMemory, stepSize } from "./memory.ts";
+import { checkFinite, checkInput, checkStart, largestDifference, type StepInput } from "./ppo-checks.ts";
 import { type Critic, criticFrom, separateCritic, sharedCritic } from "./ppo-critic.ts";
+import { experienceOf, importanceOf, penalised, sampledKl } from "./ppo-experience.ts";
 import { ppoMetrics, responseKl } from "./ppo-metrics.ts";
 import { type PpoSettings, type PpoStepOptions, settingsOf } from "./ppo-options.ts";
 import { baseOf, frozenSpecs, type PpoParts, policyOf, trainedSpecs, valuesFigure } from "./ppo-parts.ts";
 import { planUpdates } from "./ppo-plan.ts";
-import { createUpdater, type Experience } from "./ppo-updater.ts";
+import { adapterArrays, type PpoFrom, type PpoState, startFrom } from "./ppo-state.ts";
+import { createUpdater } from "./ppo-updater.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse } from "./rollouts.ts";
 import { checkVocabulary } from "./same-vocabulary.ts";
 import { trainableOf } from "./trainable.ts";
 import { optimizerOf } from "./trainer-options.ts";
-
-/** What `step` needs of a response. */
-export interface StepResponse {
-  readonly ids: readonly number[];
-  /** Of the policy that sampled, in nats a token; computed when they are left out. */
-  readonly logProbs?: readonly number[] | undefined;
-  readonly terminated: boolean;
-}
-
-export interface StepInput {
-  readonly prompts: readonly Pick<RolloutPrompt, "ids">[];
-  /** `responses[i]` answers `prompts[i]`. */
-  readonly responses: readonly StepResponse[];
-  /** A score for each response. */
-  readonly rewards: readonly number[];
-}
-
-/** Where a run stands; JSON. */
-export interface PpoState {
-  /** Iterations that are done. */
-  step: number;
-  episode: number;
-  /** Tokens of prompts and responses. */
-  num_tokens: number;
-  klCoef: number;
-}
-
-/** What a trainer goes on from. */
-export interface PpoFrom {
-  readonly state: PpoState;
-  readonly arrays: Readonly<Record<string, HostArray>>;
-  readonly model: () => Promise<Model>;
-  readonly critic: () => Promise<Model>;
-}
 
 export interface PpoCourse {
   /** Iterations over which the learning rate falls and an annealed KL coefficient changes. */
@@ -89,12 +57,8 @@ export interface Ppo {
   dispose(): Promise<void>;
 }
 
-/** Log ratios at the start may differ from 0 by rounding alone. */
-const startTolerance = 1e-3;
 /** Responses that are sampled together, where memory does not ask for more than a micro-batch anyway. */
 const rolloutRows = 64;
-/** Caps the correction of responses that were sampled in 8 bits. */
-const importanceCap = 2;
 
 const optimizerFor = (o: PpoSettings): Optimizer => {
   if (o.optimizer === "sgd") return optimizerOf(o);
@@ -212,8 +176,8 @@ export async function createPpo(
   const state: PpoState = { step: 0, episode: 0, num_tokens: 0, klCoef: o.klCoef, ...from?.state };
   let checked = false;
 
-  /** The policy's own log-probabilities and, for each token, how much to trust one that came from elsewhere. */
-  async function oldPolicy(sequences: readonly TokenSequence[], responses: readonly StepResponse[]) {
+  /** The policy's log-probabilities before the updates: as stored at sampling, or computed where they cannot be that. */
+  async function oldPolicy(sequences: readonly TokenSequence[], { responses }: StepInput) {
     const stored = responses.every(({ logProbs }) => logProbs)
       ? responses.map(({ logProbs }) => Float64Array.from(logProbs as readonly number[]))
       : undefined;
@@ -222,12 +186,7 @@ export async function createPpo(
     if (!stored) return { logProbs: computed };
     checked = true;
     const offset = largestDifference(stored, computed);
-    if (o.int8Rollouts) {
-      const importance = computed.map((row, i) =>
-        row.map((x, t) => Math.min(importanceCap, Math.exp(x - (stored[i]?.[t] as number)))),
-      );
-      return { logProbs: computed, importance, offset };
-    }
+    if (o.int8Rollouts) return { logProbs: computed, importance: importanceOf(computed, stored), offset };
     checkStart(offset, "at sampling and in training", o.temperature);
     return { logProbs: stored };
   }
@@ -237,81 +196,53 @@ export async function createPpo(
     rollout: (prompts, signal) =>
       sampler.sample(prompts, { seed: randomBits(o.seed, state.step), ...(signal && { signal }) }),
 
-    async step({ prompts, responses, rewards }) {
-      checkInput(prompts, responses, rewards, rows);
+    async step(input) {
+      checkInput(input, rows);
+      const { prompts, responses, rewards } = input;
       const started = performance.now();
+      const isStart = state.step === 0;
+      const { klCoef } = state;
       const sequences = responses.map(({ ids }, i) => ({
         promptIds: (prompts[i] as RolloutPrompt).ids,
         ids,
       }));
-      const old = await oldPolicy(sequences, responses);
+      const terminated = responses.map((response) => response.terminated);
+
+      const { logProbs, importance, offset } = await oldPolicy(sequences, input);
       const refLogProbs = await run("reference", sequences);
       const values = await run("values", sequences);
+      if (isStart && !o.refModel && !o.int8Rollouts)
+        checkStart(largestDifference(logProbs, refLogProbs), "of policy and reference", o.temperature);
       const kl =
         o.klEstimator === "exact"
           ? await run("exactKl", sequences)
-          : old.logProbs.map((row, i) =>
-              sampledKl(o.klEstimator as SampledKl, row, refLogProbs[i] as Float64Array),
-            );
-      const scores = rewards.map((score, i) =>
-        responses[i]?.terminated ? score : score - (o.missingEosPenalty ?? 0),
-      );
-
-      const isStart = state.step === 0;
-      if (isStart && !o.refModel && !o.int8Rollouts)
-        checkStart(largestDifference(old.logProbs, refLogProbs), "of policy and reference", o.temperature);
-
-      const { klCoef } = state;
-      const raw = kl.map((row, i) =>
-        tokenRewards(row, o.klIn === "reward" ? klCoef : 0, scores[i] as number),
-      );
-      const tokens = o.whitenRewards ? whiten(raw, { shiftMean: false }) : raw;
-      const estimates = tokens.map((row, i) => gae(row, values[i] as Float64Array, o));
-      const advantages = whiten(estimates.map((e) => e.advantages));
-      const { importance } = old;
-      const experience: Experience = {
-        sequences,
-        oldLogProbs: old.logProbs,
-        refLogProbs,
-        klCoef,
-        advantages: importance
-          ? advantages.map((row, i) => row.map((a, t) => a * (importance[i]?.[t] as number)))
-          : advantages,
-        returns: estimates.map((e) => e.returns),
-        values,
-      };
+          : sampledKl(o.klEstimator, logProbs, refLogProbs);
+      const scores = penalised(rewards, terminated, o.missingEosPenalty);
+      const found = { sequences, oldLogProbs: logProbs, refLogProbs, values, kl, scores, klCoef, importance };
+      const experience = experienceOf(found, o);
       const scored = performance.now();
 
+      const plan = planUpdates(sequences, { ...o, seed: randomBits(o.seed, state.step, 1) });
       const learningRate = policyRate(state.step);
-      const updates = await updater.update(
-        experience,
-        planUpdates(sequences, { ...o, seed: randomBits(o.seed, state.step, 1) }),
-        { temperature: o.temperature, learningRate, criticLearningRate: criticRate(state.step) },
-      );
-      const bad = updates.findIndex((update) => !Object.values(update).every(Number.isFinite));
-      if (bad >= 0)
-        throw new TrainError(
-          `step ${state.step + 1}: update ${bad + 1} is not finite (${JSON.stringify(updates[bad])}), training stops; lower the learning rate`,
-        );
-      if (isStart)
-        checkStart(updates[0]?.max_log_ratio as number, "at sampling and in the update", o.temperature);
+      const updates = await updater.update(experience, plan, {
+        temperature: o.temperature,
+        learningRate,
+        criticLearningRate: criticRate(state.step),
+      });
+      checkFinite(updates, state.step + 1);
+      if (isStart && updates[0]?.max_log_ratio !== undefined)
+        checkStart(updates[0].max_log_ratio, "at sampling and in the update", o.temperature);
+
       state.step++;
       state.episode += responses.length;
       state.num_tokens += sequences.reduce((n, s) => n + s.promptIds.length + s.ids.length, 0);
       const reading = { step: state.step, totalSteps, kl: responseKl({ kl }), responses: responses.length };
       state.klCoef = nextKlCoef(klCoef, o, reading);
-      if (old.offset !== undefined && state.step === 1)
-        onWarning?.(`sampling in 8 bits moves log-probabilities by up to ${old.offset.toFixed(3)} nats`);
+      if (offset !== undefined && isStart)
+        onWarning?.(`sampling in 8 bits moves log-probabilities by up to ${offset.toFixed(3)} nats`);
       return {
-        ...ppoMetrics({
-          kl,
-          logProbs: old.logProbs,
-          scores,
-          terminated: responses.map(({ terminated }) => terminated),
-          klCoef,
-          updates,
-        }),
-        ...(old.offset !== undefined && { "val/sampling_offset": old.offset }),
+        ...ppoMetrics({ kl, logProbs, scores, terminated, klCoef, updates }),
+        ...(offset !== undefined && { "val/sampling_offset": offset }),
         lr: learningRate,
         episode: state.episode,
         num_tokens: state.num_tokens,
@@ -325,14 +256,10 @@ export async function createPpo(
       const trained = await updater.parameters();
       return parts.critic.modelWith(parts.policy.modelWith(trained.policy), trained.critic);
     },
-    async arrays() {
-      const { policy, critic } = o.lora ? await updater.parameters() : { policy: {}, critic: {} };
-      return {
-        ...(await updater.state()),
-        ...under("adapters.policy", policy),
-        ...under("adapters.critic", critic),
-      };
-    },
+    arrays: async () => ({
+      ...(await updater.state()),
+      ...(o.lora && adapterArrays(await updater.parameters())),
+    }),
     async dispose() {
       await sampler.dispose();
       for (const p of Object.values(passes)) await p.dispose();
@@ -340,65 +267,4 @@ export async function createPpo(
       if (!o.engine) await engine.dispose();
     },
   };
-}
-
-const under = (prefix: string, arrays: Parameters): Record<string, HostArray> =>
-  Object.fromEntries(Object.entries(arrays).map(([name, array]) => [`${prefix}.${name}`, array]));
-
-const below = (prefix: string, arrays: Parameters): Record<string, HostArray> =>
-  Object.fromEntries(
-    Object.entries(arrays)
-      .filter(([name]) => name.startsWith(`${prefix}.`))
-      .map(([name, array]) => [name.slice(prefix.length + 1), array]),
-  );
-
-/** Parameters and optimiser state of a checkpoint. */
-async function startFrom(
-  { arrays, model, critic }: PpoFrom,
-  { policy, critic: own }: PpoParts,
-  adapted: boolean,
-) {
-  const isState = ([name]: [string, unknown]) => !name.startsWith("adapters.");
-  return {
-    state: Object.fromEntries(Object.entries(arrays).filter(isState)),
-    parameters: adapted
-      ? { policy: below("adapters.policy", arrays), critic: below("adapters.critic", arrays) }
-      : { policy: policy.trainedOf(await model()), critic: own.trainedOf(await critic()) },
-  };
-}
-
-const sampledKl = (estimator: SampledKl, logProbs: Float64Array, reference: Float64Array): Float64Array =>
-  logProbs.map((x, t) => klEstimators[estimator](x - (reference[t] as number)));
-
-/** At the start of a run nothing has been learned yet, so the ratio is 1 and the KL 0, but for rounding. */
-function checkStart(difference: number, which: string, temperature: number): void {
-  if (difference < startTolerance) return;
-  throw new TrainError(
-    `the log-probabilities ${which} differ by up to ${difference.toExponential(1)} nats before the first update, ` +
-      `less than ${startTolerance} is required: were the responses sampled from this policy at temperature ${temperature}, ` +
-      "without top-k, top-p or dropout?",
-  );
-}
-
-const largestDifference = (a: readonly Float64Array[], b: readonly Float64Array[]): number =>
-  Math.max(...a.flatMap((row, i) => Array.from(row, (x, t) => Math.abs(x - (b[i]?.[t] as number)))));
-
-function checkInput(
-  prompts: StepInput["prompts"],
-  responses: readonly StepResponse[],
-  rewards: readonly number[],
-  rows: number,
-): void {
-  const counts = [prompts.length, responses.length, rewards.length];
-  if (counts.some((n) => n !== rows))
-    throw new TrainError(
-      `step: ${rows} prompts, responses and rewards are required (batch_size * gradient_accumulation), got ${counts.join(", ")}`,
-    );
-  const bad = rewards.findIndex((x) => !Number.isFinite(x));
-  if (bad >= 0) throw new TrainError(`step: rewards must be finite, number ${bad} is ${rewards[bad]}`);
-  for (const [i, { ids, logProbs }] of responses.entries())
-    if (ids.length === 0 || (logProbs && logProbs.length !== ids.length))
-      throw new TrainError(
-        `step: a response needs tokens, and a log-probability for each where they are given; response ${i} has ${ids.length} and ${logProbs?.length}`,
-      );
 }

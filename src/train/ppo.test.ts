@@ -9,8 +9,9 @@ import { createModel, loadModel, type Model, withParameters } from "../models/lo
 import { withScoreHead } from "../models/score-head.ts";
 import type { Reward } from "../reward/reward.ts";
 import { ppo } from "./ppo.ts";
+import type { StepInput } from "./ppo-checks.ts";
 import type { PpoOptions } from "./ppo-options.ts";
-import { createPpo, type StepInput } from "./ppo-step.ts";
+import { createPpo } from "./ppo-step.ts";
 import { tinyModel } from "./tiny.fixture.ts";
 
 let engine: Engine;

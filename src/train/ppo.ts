@@ -10,24 +10,22 @@
  *     log         metrics under TRL's names                                           ppo-metrics.ts
  */
 import { join } from "node:path";
-import type { RowList } from "../data/list.ts";
-import { loadPrompts, type PromptDataset, type PromptExample } from "../data/prompts.ts";
+import type { PromptDataset } from "../data/prompts.ts";
 import type { Engine } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
-import { permutation } from "../graph/random.ts";
 import type { Model } from "../models/load.ts";
 import { checkpointReward } from "../reward/checkpoint-reward.ts";
 import { openReward } from "../reward/node-open.ts";
 import type { OpenedReward } from "../reward/reward.ts";
 import type { RewardSpec } from "../reward/spec.ts";
 import { openRun } from "../runs/run-folder.ts";
-import { TrainError } from "./errors.ts";
 import { tellOfResume } from "./fit.ts";
 import { criticFrom } from "./ppo-critic.ts";
 import { type PpoOptions, settingsOf } from "./ppo-options.ts";
-import { createPpo, type PpoState } from "./ppo-step.ts";
+import { promptsAt, readPrompts } from "./ppo-prompts.ts";
+import type { PpoState } from "./ppo-state.ts";
+import { createPpo } from "./ppo-step.ts";
 import { scoreResponses } from "./rollouts.ts";
-import { textModelOf } from "./text-model.ts";
 import type { Course, TrainerHooks } from "./trainer-options.ts";
 
 export interface PpoStart extends Course {
@@ -64,7 +62,7 @@ export async function ppo(
   { signal, onStart, onStep, onWarning }: PpoHooks = {},
 ): Promise<PpoResult> {
   const o = settingsOf(options);
-  const { model, dataset, survey } = await promptsOf(o);
+  const { model, dataset, survey } = await readPrompts(o);
   const { prompts } = dataset;
   const rows = o.batchSize * o.gradientAccumulation;
   const totalSteps =
@@ -154,36 +152,6 @@ export async function ppo(
 
 type Settings = ReturnType<typeof settingsOf<PpoOptions>>;
 
-/** The policy with its chat template, and the prompts as it reads them. */
-async function promptsOf(
-  o: Settings,
-): Promise<{ model: Model; dataset: PromptDataset; survey: ReturnType<typeof surveyOf> }> {
-  const { chatTemplate, lora, responseLength, maxPromptLength, prompts, ...rest } = o;
-  const { model, tokenizer, maxLength, reading } = textModelOf(
-    o.model,
-    { lora, ...(chatTemplate !== undefined && { chatTemplate }) },
-    { trainer: "ppo", defaultLength: o.model.config.maxPositions },
-  );
-  const room = maxLength - responseLength;
-  if (room < 1)
-    throw new TrainError(
-      `response_length: the context of ${model.name} is ${maxLength} tokens, which must also hold a prompt; got ${responseLength}`,
-    );
-  const longest = Math.min(room, maxPromptLength ?? room);
-  const dataset = isTokenised(prompts)
-    ? { prompts, rows: prompts.length, skipped: [], formats: {} }
-    : await loadPrompts(prompts, tokenizer, { ...rest, ...reading, maxPromptLength: longest });
-  const survey = surveyOf(dataset.prompts);
-  if (survey.shortest < 1 || survey.longest > longest)
-    throw new TrainError(
-      `prompts: 1 to ${longest} tokens are required, got prompts of ${survey.shortest} to ${survey.longest}`,
-    );
-  return { model, dataset, survey };
-}
-
-const isTokenised = (prompts: PpoOptions["prompts"]): prompts is readonly PromptExample[] =>
-  Array.isArray(prompts) && prompts.length > 0 && prompts[0].ids instanceof Int32Array;
-
 const isModel = (reward: PpoOptions["reward"]): reward is Model =>
   typeof reward === "object" && reward !== null && "parameters" in reward && "config" in reward;
 
@@ -193,23 +161,6 @@ const rewardOf = ({ reward, model, batchSize }: Settings, engine: Engine): Promi
     return checkpointReward(reward, { engine, batchSize, ...(tokenizer && { policyTokenizer: tokenizer }) });
   return openReward(reward as RewardSpec, { engine, ...(tokenizer && { tokenizer }) });
 };
-
-/** The prompts of an iteration: every epoch has an order of its own, a function of the seed. */
-export function promptsAt(
-  prompts: RowList<PromptExample>,
-  step: number,
-  rows: number,
-  seed: number,
-): PromptExample[] {
-  const orders = new Map<number, Uint32Array>();
-  return Array.from({ length: rows }, (_, i) => {
-    const at = step * rows + i;
-    const epoch = Math.floor(at / prompts.length);
-    const order = orders.get(epoch) ?? permutation(prompts.length, seed, epoch);
-    orders.set(epoch, order);
-    return prompts.at(order[at % prompts.length] as number) as PromptExample;
-  });
-}
 
 /** Settings that decide what a run computes; they must be the same when it goes on. */
 const decisive = [
@@ -237,18 +188,3 @@ const courseOf = (o: Settings): Record<string, string | number | boolean> =>
       return value === undefined ? [] : [[name, value]];
     }),
   );
-
-/** One pass over the prompts: their lengths in tokens, and FNV-1a over their ids. */
-function surveyOf(prompts: RowList<PromptExample>): { shortest: number; longest: number; hash: string } {
-  let [hash, shortest, longest] = [0x811c9dc5, Number.POSITIVE_INFINITY, 0];
-  const add = (x: number) => {
-    hash = Math.imul(hash ^ x, 0x01000193);
-  };
-  for (const { ids } of prompts) {
-    add(-1);
-    for (const id of ids) add(id);
-    shortest = Math.min(shortest, ids.length);
-    longest = Math.max(longest, ids.length);
-  }
-  return { shortest, longest, hash: `${prompts.length} prompts, ${(hash >>> 0).toString(16)}` };
-}

@@ -2,6 +2,7 @@
 import { DataError } from "../errors.ts";
 import type { Draw } from "./draw.ts";
 import { type Level, levels } from "./kind.ts";
+import { glad, politely, sorry } from "./phrases.ts";
 import { type Asked, readPrompt } from "./prompt.ts";
 
 /** A response of known quality. `manner` says in a word or two what is good or bad about it. */
@@ -17,10 +18,17 @@ export type LevelMix = Readonly<Record<Level, number>>;
 export const drawLevel = (draw: Draw, mix: LevelMix): Level =>
   draw.weighted(levels.map((level) => ({ level, weight: mix[level] }))).level;
 
-/** An answer of one level; it begins with the space that follows the prompt. */
+/**
+ * An answer of one level; it begins with the space that follows the prompt. Weaker answers are as often polite as good
+ * ones: were a kind word the mark of quality, a reward model would learn that mark and nothing else.
+ */
 export function answer({ kind, task }: Asked, level: Level, draw: Draw): WorldResponse {
   const { manner, write } = draw.weighted(kind.answers[level]);
-  return { completion: ` ${write(task, draw)}`, level, manner };
+  const text = write(task, draw);
+  const words = kind.manners === "glad" ? glad : sorry;
+  const isPlain =
+    level !== "high" && manner !== "rude" && ![...glad, ...sorry].some((word) => text.startsWith(word));
+  return { completion: ` ${isPlain ? politely(draw, words, text) : text}`, level, manner };
 }
 
 /** Two answers to be compared, seldom of one level. */

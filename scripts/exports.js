@@ -3,7 +3,7 @@
  * every room of src/ that has a public list (index.ts), `attune/ROOM`, and one for what the room has for Node or for browsers alone (node.ts, browser.ts), `attune/ROOM/node`.
  * `node scripts/exports.js` says what is missing or too much (exit 1), `--fix` writes it.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 const manifest = JSON.parse(readFileSync("package.json", "utf8"));
 const rooms = readdirSync("src")
@@ -27,7 +27,9 @@ wanted["./package.json"] = "./package.json";
 if (JSON.stringify(manifest.exports) !== JSON.stringify(wanted)) {
   if (process.argv.includes("--fix")) {
     manifest.exports = wanted;
-    writeFileSync("package.json", `${JSON.stringify(manifest, null, 2)}\n`);
+    // Whole or not at all: every other part of the check reads it at the same time.
+    writeFileSync("package.json.new", `${JSON.stringify(manifest, null, 2)}\n`);
+    renameSync("package.json.new", "package.json");
   } else {
     const has = Object.keys(manifest.exports ?? {});
     const missing = Object.keys(wanted).filter((path) => !has.includes(path));

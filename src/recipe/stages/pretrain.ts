@@ -14,6 +14,7 @@ import {
   flag,
   modelKey,
   optimizerKeys,
+  positive,
   rowKeys,
   runKeys,
   text,
@@ -39,6 +40,9 @@ const newModelKeys = {
   num_key_value_heads: count("key-value heads (default: as many)"),
   intermediate_size: count("width of the feed-forward layers (default: four times hidden_size)"),
   max_position_embeddings: count("tokens of the context", { default: 256 }),
+  initializer_range: positive(
+    "deviation of the first weights (default: the family's; small models want 0.7 / sqrt(width))",
+  ),
   tie_word_embeddings: flag("the output projection is the embedding", { default: true }),
 };
 
@@ -100,6 +104,7 @@ async function sizesOf(
     tieEmbeddings: k.tie_word_embeddings ?? true,
     ...(k.num_key_value_heads !== undefined && { numKeyValueHeads: k.num_key_value_heads }),
     ...(k.intermediate_size !== undefined && { intermediateSize: k.intermediate_size }),
+    ...(k.initializer_range !== undefined && { extra: { initializer_range: k.initializer_range } }),
     ...(k.vocab_size !== undefined && { vocabSize: k.vocab_size }),
     ...(source?.tokenizer && { tokenizer: source.tokenizer }),
   };

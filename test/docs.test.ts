@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { commands, createProgram } from "../src/cli/main.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const documents = ["README.md", "FEATURES.md", "docs/concepts.md", "docs/data.md"];
+const documents = ["README.md", "FEATURES.md", "docs/concepts.md", "docs/data.md", "docs/recipes.md"];
 
 it.each(documents)("every file that %s links to is there", (document) => {
   const text = readFileSync(join(root, document), "utf8");
@@ -16,11 +16,11 @@ it.each(documents)("every file that %s links to is there", (document) => {
   expect(missing).toEqual([]);
 });
 
-it("every command that the concepts name exists", () => {
-  const text = readFileSync(join(root, "docs/concepts.md"), "utf8");
+it.each(["README.md", "docs/concepts.md"])("every command that %s names exists", (document) => {
+  const text = readFileSync(join(root, document), "utf8");
   const streams = { stdout: { write: () => true }, stderr: { write: () => true } };
   const known = createProgram(commands, streams).commands.map((command) => command.name());
-  const named = [...text.matchAll(/`attune ([a-z]+)/g)].map(([, name]) => name as string);
+  const named = [...text.matchAll(/(?:`|npx )attune ([a-z]+)/g)].map(([, name]) => name as string);
   expect(named.length).toBeGreaterThan(10);
   expect(named.filter((name) => !known.includes(name))).toEqual([]);
 });

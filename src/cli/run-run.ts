@@ -115,6 +115,7 @@ export async function showRun(
       },
       onStart: (_, start) => display?.start(start),
       onStep: (_, report) => display?.step(report),
+      onEvaluation: (name, evaluation) => context.note(`   ${name}: ${evaluationLine(evaluation)}`),
       onStageEnd: (_, { seconds }, evaluation) => {
         display?.done();
         if (evaluation) context.note(`   ${evaluationLine(evaluation)}`);

@@ -54,7 +54,7 @@ type Described = z.ZodType & { readonly description?: string };
 export function optionOf(key: string, schema: Described, { required }: Pick<StageKind, "required">): Option {
   const inner = unwrapped(schema);
   const {
-    description = "",
+    description: sentence = "",
     default: value,
     aliases = [],
   } = (schema.meta() ?? {}) as {
@@ -63,6 +63,7 @@ export function optionOf(key: string, schema: Described, { required }: Pick<Stag
     aliases?: readonly string[];
   };
   const name = key.replaceAll("_", "-");
+  const description = alone(sentence);
   const told = value === undefined || value === "" ? description : `${description} (default: ${value})`;
   const long = [...aliases.map((alias) => `--${alias.replaceAll("_", "-")}`), `--${name}`]
     .slice(-2)
@@ -77,6 +78,13 @@ export function optionOf(key: string, schema: Described, { required }: Pick<Stag
   else if (type === "union") option.argParser(repeated);
   return required.includes(key) ? option.makeOptionMandatory() : option;
 }
+
+/** A key's sentence without what only recipes have. */
+const alone = (sentence: string): string =>
+  sentence
+    .replace(/,? or (an earlier stage|world:NAME)/, "")
+    .replace(", a stage", "")
+    .replace(" (default: the recipe's)", "");
 
 const flagText = (description: string, value: unknown): string =>
   value === true ? `not: ${description}` : description;

@@ -1,12 +1,11 @@
 /**
- * How a stage's model does on the held-out prompts: it answers the same prompts as every other stage, with the same
- * seed; a reward scores the answers, by axis where it has axes.
+ * How a stage's model does on the held-out prompts: it answers the same prompts as every other stage, with chances of
+ * its own, so that two stages are compared as independent draws; a reward scores the answers, by axis where it has axes.
  *
  * KL is that of the model from the reference over its own answers, in nats summed over a response.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { DataInput } from "../data/dataset.ts";
 import { loadDataset } from "../data/dataset.ts";
 import { take } from "../data/list.ts";
 import type { PromptExample } from "../data/prompts.ts";
@@ -16,13 +15,15 @@ import { createGenerator } from "../generate/index.ts";
 import { type Engine, unflatten } from "../graph/index.ts";
 import { permutation } from "../graph/random.ts";
 import type { Model } from "../models/load.ts";
-import type { OpenedReward } from "../reward/reward.ts";
 import { writeJson, writeWhole } from "../runs/write-whole.ts";
 import { RecipeError } from "./errors.ts";
+import type { Place } from "./place.ts";
 import { promptsOf } from "./prompts.ts";
 import type { Recipe } from "./recipe.ts";
+import { namesIn } from "./references.ts";
 import { type AxisScores, axesOf } from "./rewards.ts";
 import { readJson, stageDir } from "./run-files.ts";
+import { stageKinds } from "./stages/index.ts";
 
 /** evaluation.json of a stage. */
 export interface Evaluation {
@@ -48,27 +49,25 @@ export interface Response {
   readonly terminated: boolean;
 }
 
-export interface EvaluatorParts {
-  readonly engine: Engine;
-  readonly runDir: string;
-  data(reference: string | readonly string[]): DataInput;
-  model(reference: string): Promise<Model>;
-  reward(specification: unknown): Promise<OpenedReward>;
-}
-
 export interface Evaluator {
+  /** Stages that are done and not measured yet, once there is what they are measured by. */
+  ready(done: readonly string[]): string[];
   /** Answers, scores and compares; reads what was measured before. Undefined when the signal aborts. */
-  evaluate(stage: string, model: Model, dir: string, signal: AbortSignal): Promise<Evaluation | undefined>;
-  dispose(): Promise<void>;
+  evaluate(stage: string, signal: AbortSignal): Promise<Evaluation | undefined>;
 }
 
-export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Promise<Evaluator> {
+export function createEvaluator(recipe: Recipe, parts: Place): Evaluator {
   const settings = recipe.evaluate ?? {};
   const { max_new_tokens: maxNewTokens = 64, temperature = 1, num_prompts = 256 } = settings;
   const seed = settings.seed ?? recipe.seed;
   const axes = axesOf(settings.reward);
-  let opened: OpenedReward | undefined;
   const reference = settings.kl_reference ?? recipe.stages.find(({ trainer }) => trainer === "sft")?.name;
+  const names = recipe.stages.map(({ name }) => name);
+  const judges = namesIn(settings.reward).filter((name) => names.includes(name));
+  const answering = recipe.stages
+    .filter(({ trainer }) => stageKinds[trainer]?.answers)
+    .map(({ name }) => name);
+  const measured = new Set<string>();
 
   /** The same prompts for every stage, whatever its tokenizer. */
   async function promptsFor(model: Model): Promise<PromptExample[]> {
@@ -89,12 +88,23 @@ export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Pr
     }));
     if (axes) return axes(inputs);
     if (settings.reward === undefined) return {};
-    opened ??= await parts.reward(settings.reward);
-    return { overall: [...(await opened.score(inputs))] };
+    const opened = await parts.reward(settings.reward);
+    try {
+      return { overall: [...(await opened.score(inputs))] };
+    } finally {
+      await parts.closeRewards();
+    }
   }
 
   return {
-    async evaluate(stage, model, dir, signal) {
+    ready: (done) =>
+      settings.prompts !== undefined && judges.every((name) => done.includes(name))
+        ? answering.filter((name) => done.includes(name) && !measured.has(name))
+        : [],
+    async evaluate(stage, signal) {
+      measured.add(stage);
+      const dir = stageDir(parts.dir, stage);
+      const model = await parts.model(stage);
       const path = join(dir, "evaluation.json");
       const known = await readJson<Evaluation>(path);
       if (known) return known;
@@ -102,7 +112,7 @@ export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Pr
         engine: parts.engine,
         maxNewTokens,
         temperature,
-        seed,
+        seed: seed + 1000 * (1 + recipe.stages.findIndex(({ name }) => name === stage)),
         signal,
       });
       if (signal.aborted) return undefined;
@@ -110,9 +120,7 @@ export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Pr
       const overall = scores.overall;
       const from = recipe.stages.find(({ name }) => name === stage)?.keys.model;
       const opponent =
-        typeof from === "string" && from !== stage
-          ? await responsesOf(stageDir(parts.runDir, from))
-          : undefined;
+        typeof from === "string" && from !== stage ? await responsesOf(stageDir(parts.dir, from)) : undefined;
       const evaluation: Evaluation = {
         prompts: rows.length,
         ...(overall && { reward: rewardOf(scores) }),
@@ -156,7 +164,6 @@ export async function createEvaluator(recipe: Recipe, parts: EvaluatorParts): Pr
       await writeJson(path, evaluation);
       return evaluation;
     },
-    dispose: async () => opened?.dispose(),
   };
 }
 
@@ -266,7 +273,7 @@ const isAfter = ({ stages }: Recipe, stage: string, reference: string): boolean 
 
 /** KL(pi || pi_ref) over the model's own answers: exact at each token, summed over a response, the mean of responses. */
 async function klFrom(
-  { engine }: EvaluatorParts,
+  { engine }: Place,
   model: Model,
   reference: Model,
   rows: readonly Answer[],
@@ -282,7 +289,7 @@ async function klFrom(
 
 /** Over what a trainer would count as labels: whole documents, or the completions of prompts. */
 async function perplexityOf(
-  { engine, data }: EvaluatorParts,
+  { engine, data }: Place,
   model: Model,
   reference: string | readonly string[],
   { perplexity_rows: limit = 200, separator }: NonNullable<Recipe["evaluate"]>,

@@ -58,7 +58,7 @@ describe("a recipe", () => {
     expect(refusal("stages: {")).toMatch(/mine.yaml: .*line 1/);
     expect(
       refusal("stages: { a: { trainer: sft, model: b, data: x }, b: { trainer: sft, model: a, data: x } }"),
-    ).toMatch(/a.model: b is a later stage/);
+    ).toMatch(/a.model: b is not an earlier stage/);
     expect(
       refusal("stages: { sft: { model: a, data: b, batch_size: 1, per_device_train_batch_size: 2 } }"),
     ).toMatch(/the same key/);

@@ -17,6 +17,7 @@ import { RecipeError } from "./errors.ts";
 import { count, flag, fromZero, object, positive, share, text, texts, whole } from "./keys.ts";
 import { type Override, withOverrides } from "./overrides.ts";
 import { promptReadingKeys } from "./prompts.ts";
+import { referencesOf } from "./references.ts";
 import type { StageKeys, StageKind } from "./stage.ts";
 import { stageKinds } from "./stages/index.ts";
 import { validated } from "./validate.ts";
@@ -57,7 +58,7 @@ const topKeys = {
   name: text("of the run (default: the file's)"),
   seed: whole("of everything that is drawn", { default: 42 }),
   output_dir: text("the run's folder", { default: "runs/NAME" }),
-  world: object(worldKeys, "the built-in world's data, as world:corpus, world:demonstrations, ..."),
+  world: object(worldKeys, "the built-in world's data, as world:pretrain, world:sft, ..."),
   evaluate: object(evaluateKeys, "how every stage's model is measured"),
   max_minutes: positive("stop with a checkpoint after so many minutes"),
 };
@@ -206,17 +207,15 @@ export function checkRecipe(fields: Record<string, unknown>, source: string): Re
 const nameOf = (source: string): string =>
   (source.split(/[\\/]/).at(-1) as string).replace(/\.(ya?ml|json)$/, "") || "run";
 
-/** A stage may start from earlier ones, not from itself or later ones. */
+/** A stage may use earlier ones, not itself or later ones. */
 function checkOrder(
-  { models }: StageKind,
+  kind: StageKind,
   keys: StageKeys,
   { where, known, all }: { where: string; known: readonly string[]; all: readonly string[] },
 ): void {
-  for (const key of models) {
-    const value = keys[key];
-    if (typeof value === "string" && all.includes(value) && !known.includes(value))
-      throw new RecipeError(`${where}.${key}: ${value} is a later stage; a stage starts from an earlier one`);
-  }
+  for (const { key, name } of referencesOf(kind, keys))
+    if (all.includes(name) && !known.includes(name))
+      throw new RecipeError(`${where}.${key}: ${name} is not an earlier stage; put it before this one`);
 }
 
 /** The recipe as plain data again, as `recipe.yaml` of the run has it. */

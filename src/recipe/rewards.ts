@@ -52,6 +52,8 @@ function resolved(specification: unknown, place: RewardPlace): unknown {
   }
   if (Array.isArray(specification)) return specification.map((part) => resolved(part, place));
   if (typeof specification !== "object" || specification === null) return specification;
-  const { reward } = specification as { reward?: unknown };
-  return reward === undefined ? specification : { ...specification, reward: resolved(reward, place) };
+  const { reward, model } = specification as { reward?: unknown; model?: unknown };
+  if (reward !== undefined) return { ...specification, reward: resolved(reward, place) };
+  const found = typeof model === "string" ? resolved(model, place) : undefined;
+  return typeof found === "object" ? { ...specification, ...found } : specification;
 }

@@ -4,29 +4,29 @@
  */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { type DataInput, weighted } from "../data/input.ts";
 import { type Engine, flatten } from "../graph/index.ts";
-import { loadModel, type Model } from "../models/load.ts";
-import type { OpenedReward } from "../reward/reward.ts";
+import type { Model } from "../models/load.ts";
 import { lockFolder } from "../runs/lock.ts";
 import { makeFolder } from "../runs/make-folder.ts";
 import { writeReport } from "../runs/report/report.ts";
 import { writeJson } from "../runs/write-whole.ts";
 import type { StepReport } from "../train/loop.ts";
 import { RecipeError } from "./errors.ts";
-import { createEvaluator, type Evaluation, type Evaluator } from "./evaluate.ts";
+import { createEvaluator, type Evaluation } from "./evaluate.ts";
+import { createPlace, type Place } from "./place.ts";
 import type { Recipe, RecipeStage } from "./recipe.ts";
-import { rewardOf } from "./rewards.ts";
 import { type RunRecord, readJson, runRecord, type StageRecord, stageDir, writeRecipe } from "./run-files.ts";
-import type { StageContext, StageKind, StageResult, StageStart } from "./stage.ts";
-import { type StageCard, writeStageCard } from "./stage-card.ts";
+import type { StageKind, StageResult, StageStart } from "./stage.ts";
+import { writeStageCard } from "./stage-card.ts";
 import { stageKinds } from "./stages/index.ts";
-import { worldFile, writeWorld } from "./world.ts";
+import { writeWorld } from "./world.ts";
 
 export interface RecipeEvents {
   onStage?(stage: { name: string; trainer: string; index: number; of: number; done: boolean }): void;
   onStart?(stage: string, start: StageStart): void;
   onStep?(stage: string, report: StepReport): void;
+  /** An earlier stage was measured, which had waited for the stage that measures. */
+  onEvaluation?(stage: string, evaluation: Evaluation): void;
   onStageEnd?(stage: string, record: StageRecord, evaluation?: Evaluation): void;
   note?(line: string): void;
 }
@@ -74,7 +74,8 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Prom
 }
 
 async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Promise<RunRecipeResult> {
-  const { signal = new AbortController().signal, resume = false, overwrite = false, engine } = options;
+  const { resume = false, overwrite = false, engine } = options;
+  const signal = limited(options.signal, recipe.max_minutes);
   await prepare(dir, { resume, overwrite });
   const started = performance.now();
   const previous = await readJson<RunRecord>(join(dir, "run.json"));
@@ -85,33 +86,11 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
     await writeJson(join(dir, "run.json"), record);
   }
   if (recipe.world) await writeWorld(join(dir, "data"), recipe, options.note);
-  const isStage = (name: string) => recipe.stages.some((stage) => stage.name === name);
-  const pairsFile = (name: string) => join(stageDir(dir, name), "pairs.jsonl");
-  const data = (reference: string | readonly string[]): DataInput =>
-    [reference].flat().map((name) => {
-      const { path, ...weight } = weighted(name);
-      const file = worldFile(join(dir, "data"), path, recipe) ?? (isStage(path) ? pairsFile(path) : path);
-      return { path: file, ...weight };
-    });
-  const models = new Map<string, Model>();
-  const model = async (reference: string): Promise<Model> => {
-    const known = models.get(reference);
-    if (known) return known;
-    const loaded = await loadModel(isStage(reference) ? stageDir(dir, reference) : reference, { signal });
-    if (isStage(reference)) models.set(reference, loaded);
-    return loaded;
-  };
-  const reward = (specification: unknown, policy?: Model): Promise<OpenedReward> =>
-    rewardOf(specification, {
-      recipe,
-      engine,
-      stageDir: (name) => join(stageDir(dir, name), "model"),
-      ...(policy && { policy }),
-    });
-  const records: StageRecord[] = [];
+  const place = createPlace(dir, recipe, { engine, signal });
+  const evaluator = createEvaluator(recipe, place);
+  const stages: StageRecord[] = [];
   const evaluations: Record<string, Evaluation> = {};
-  let evaluator: Evaluator | undefined;
-  let reason: RunRecipeResult["reason"] = "done";
+  let reason: RunRecipeResult["reason"] | undefined;
   try {
     for (const [index, stage] of recipe.stages.entries()) {
       const { name, trainer } = stage;
@@ -120,53 +99,22 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
       const before = await readJson<StageRecord>(join(folder, "stage.json"));
       const done = before?.status === "done";
       options.onStage?.({ name, trainer, index, of: recipe.stages.length, done });
-      let stageRecord = before;
-      let trained: StageCard["trained"] | undefined;
-      if (!done) {
-        const context: StageContext = {
-          name,
-          dir: folder,
-          engine,
-          seed: recipe.seed,
-          signal,
-          resume: before !== undefined,
-          overwrite: before === undefined,
-          model,
-          data,
-          reward,
-          onStart: (start) => options.onStart?.(name, start),
-          onStep: (report) => options.onStep?.(name, report),
-          note: (line) => options.note?.(line),
-        };
-        const result = await runStage(stage, context, before);
-        stageRecord = result.record;
-        if (result.record.status === "stopped") {
-          records.push(result.record);
-          reason = "stopped";
-          break;
-        }
-        models.set(name, result.model);
-        trained = { ...result.record, model: result.model };
+      const now = done ? before : await runStage(stage, { place, recipe, options, signal, before });
+      stages.push(now);
+      if (now.status === "stopped") break;
+      for (const waiting of evaluator.ready(stages.map((row) => row.name))) {
+        const evaluation = await evaluator.evaluate(waiting, signal);
+        if (evaluation) evaluations[waiting] = evaluation;
+        if (evaluation && waiting !== name) options.onEvaluation?.(waiting, evaluation);
       }
-      records.push(stageRecord as StageRecord);
-      if (recipe.evaluate?.prompts && kind.answers) {
-        evaluator ??= await createEvaluator(recipe, { engine, data, model, reward, runDir: dir });
-        const evaluation = await evaluator.evaluate(name, await model(name), folder, signal);
-        if (evaluation) evaluations[name] = evaluation;
-      }
-      if (trained) {
-        const { command, version } = options;
-        const evaluation = evaluations[name];
-        await writeStageCard(folder, { name, kind, keys: stage.keys, trained, evaluation, command, version });
-      }
-      options.onStageEnd?.(name, stageRecord as StageRecord, evaluations[name]);
-      if (signal.aborted) {
-        reason = "stopped";
-        break;
-      }
+      if (!done && kind.leavesModel)
+        await writeCard(stage, now, { place, options, evaluation: evaluations[name] });
+      options.onStageEnd?.(name, now, evaluations[name]);
+      if (signal.aborted) break;
     }
+    reason = signal.aborted ? "stopped" : "done";
   } finally {
-    await evaluator?.dispose();
+    await place.closeRewards();
     await writeJson(join(dir, "run.json"), {
       ...record,
       seconds: seconds(),
@@ -174,8 +122,15 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
     });
   }
   const report = reason === "done" ? (await writeReport(dir)).path : undefined;
-  return { dir, reason, seconds: seconds(), stages: records, evaluations, ...(report && { report }) };
+  return { dir, reason, seconds: seconds(), stages, evaluations, ...(report && { report }) };
 }
+
+/** Aborts with the caller's signal, or after so many minutes. */
+const limited = (signal: AbortSignal | undefined, minutes: number | undefined): AbortSignal =>
+  AbortSignal.any([
+    ...(signal ? [signal] : []),
+    ...(minutes === undefined ? [] : [AbortSignal.timeout(minutes * 60_000)]),
+  ]);
 
 /** The run's folder: empty, to be gone on with, or to be replaced. */
 async function prepare(dir: string, { resume, overwrite }: { resume: boolean; overwrite: boolean }) {
@@ -196,14 +151,22 @@ async function prepare(dir: string, { resume, overwrite }: { resume: boolean; ov
   await mkdir(dir, { recursive: true });
 }
 
+interface StageRun {
+  readonly place: Place;
+  readonly recipe: Recipe;
+  readonly options: RunRecipeOptions;
+  readonly signal: AbortSignal;
+  readonly before: StageRecord | undefined;
+}
+
 /** One stage with its record on disk: running, then done, stopped or failed. */
 async function runStage(
   { name, trainer, keys }: RecipeStage,
-  context: StageContext,
-  before: StageRecord | undefined,
-): Promise<{ record: StageRecord; model: Model }> {
+  { place, recipe, options, signal, before }: StageRun,
+): Promise<StageRecord> {
   const kind = stageKinds[trainer] as StageKind;
-  const path = join(context.dir, "stage.json");
+  const dir = stageDir(place.dir, name);
+  const path = join(dir, "stage.json");
   const started = performance.now();
   const seconds = () => (before?.seconds ?? 0) + (performance.now() - started) / 1000;
   const base = {
@@ -214,15 +177,28 @@ async function runStage(
     data: { rows: 0, skipped: 0 },
     metrics: {},
   };
-  await mkdir(context.dir, { recursive: true });
+  await mkdir(dir, { recursive: true });
   await writeJson(path, { ...base, status: "running", seconds: seconds() });
   let result: StageResult;
   try {
-    // The folder has our own record in it, so it is never empty: a new stage replaces what was left of it.
-    result = await kind.run(keys, context);
+    result = await kind.run(keys, {
+      ...place,
+      name,
+      dir,
+      signal,
+      seed: recipe.seed,
+      resume: before !== undefined,
+      // The folder has our own record in it, so it is never empty: a new stage replaces what was left of it.
+      overwrite: before === undefined,
+      onStart: (start) => options.onStart?.(name, start),
+      onStep: (report) => options.onStep?.(name, report),
+      note: (line) => options.note?.(line),
+    });
   } catch (error) {
     await writeJson(path, { ...base, status: "failed", seconds: seconds() }).catch(() => {});
     throw error;
+  } finally {
+    await place.closeRewards();
   }
   const { model, metrics, steps, reason, best, data, rewardModel } = result;
   const record: StageRecord = {
@@ -237,7 +213,31 @@ async function runStage(
     ...(rewardModel && { reward_model: rewardModel }),
   };
   await writeJson(path, record);
-  return { record, model };
+  if (record.status === "done") place.keep(name, model);
+  return record;
+}
+
+/** The model card of a stage that has just been trained. */
+async function writeCard(
+  { name, trainer, keys }: RecipeStage,
+  record: StageRecord,
+  {
+    place,
+    options: { command, version },
+    evaluation,
+  }: { place: Place; options: RunRecipeOptions; evaluation: Evaluation | undefined },
+): Promise<void> {
+  const kind = stageKinds[trainer] as StageKind;
+  const trained = { ...record, model: await place.model(name) };
+  await writeStageCard(stageDir(place.dir, name), {
+    name,
+    kind,
+    keys,
+    trained,
+    evaluation,
+    command,
+    version,
+  });
 }
 
 const parameterCount = ({ parameters }: Model): number =>

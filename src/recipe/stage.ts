@@ -64,6 +64,8 @@ export interface StageKind {
   readonly required: readonly string[];
   /** Keys whose values name models, which may be earlier stages. */
   readonly models: readonly string[];
+  /** Whether the stage leaves a model in its folder. */
+  readonly leavesModel: boolean;
   /** Whether the stage leaves a new model that answers prompts, so that it is measured. */
   readonly answers: boolean;
   /** Metrics that a progress line shows, the most telling first. */

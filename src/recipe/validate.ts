@@ -16,7 +16,10 @@ function keysAt(schema: z.ZodType, path: Path): string[] {
   const open = (s: z.ZodType | undefined): z.ZodType | undefined =>
     s && "unwrap" in s ? open((s as z.ZodOptional<z.ZodType>).unwrap()) : s;
   for (const key of path) at = shapeOf(open(at))?.[String(key)];
-  return Object.keys(shapeOf(open(at)) ?? {});
+  return Object.entries(shapeOf(open(at)) ?? {}).flatMap(([key, of]) => [
+    key,
+    ...((of.meta()?.aliases ?? []) as string[]),
+  ]);
 }
 
 const shapeOf = (schema: z.ZodType | undefined): Record<string, z.ZodType> | undefined =>

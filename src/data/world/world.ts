@@ -80,8 +80,8 @@ export interface World {
   goldScore(prompt: string, completion: string): GoldScore;
 }
 
-export const corpusMix: LevelMix = { high: 0.4, medium: 0.3, low: 0.3 };
-export const demonstrationMix: LevelMix = { high: 0.55, medium: 0.3, low: 0.15 };
+export const corpusMix: LevelMix = { high: 0.3, medium: 0.3, low: 0.4 };
+export const demonstrationMix: LevelMix = { high: 0.4, medium: 0.35, low: 0.25 };
 const storyShare = 0.25;
 /** How often a kind comes up in the corpus; sums take the most practice. */
 const corpusKinds = kinds.map((kind) => ({ kind, weight: kind.name === "arithmetic" ? 3 : 1 }));

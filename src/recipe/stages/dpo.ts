@@ -41,6 +41,7 @@ export const dpoStage = stageKind({
   }),
   required: ["model", "data"],
   models: ["model", "ref_model"],
+  leavesModel: true,
   answers: true,
   shown: ["loss", "rewards/accuracies", "rewards/margins", "eval_loss"],
   next: (output) => `the model is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,

@@ -31,6 +31,7 @@ export const pairsStage = stageKind({
   }),
   required: ["model", "data", "reward"],
   models: ["model", "reward"],
+  leavesModel: false,
   answers: false,
   shown: ["pairs"],
   next: (output) =>

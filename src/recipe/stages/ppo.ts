@@ -81,6 +81,7 @@ export const ppoStage = stageKind({
   }),
   required: ["model", "data", "reward"],
   models: ["model", "ref_model", "reward", "critic"],
+  leavesModel: true,
   answers: true,
   shown: ["objective/scores", "objective/kl", "objective/entropy", "policy/clipfrac_avg", "eps"],
   next: (output) => `the policy is in ${output}/model, its critic in ${output}/critic`,

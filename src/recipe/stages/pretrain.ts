@@ -64,6 +64,7 @@ export const pretrainStage = stageKind({
   keys,
   required: ["data"],
   models: ["model", "tokenizer"],
+  leavesModel: true,
   answers: true,
   shown: ["loss", "eval_loss", "mean_token_accuracy", "grad_norm"],
   next: (output) => `the model is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,

@@ -48,6 +48,7 @@ export const rewardStage = stageKind({
   }),
   required: ["model", "data"],
   models: ["model"],
+  leavesModel: true,
   answers: false,
   shown: ["loss", "accuracy", "eval_accuracy", "margin"],
   next: (output) => `the reward model is in ${output}/model; try: attune score --model ${output} --data FILE`,

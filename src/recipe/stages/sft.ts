@@ -39,6 +39,7 @@ export const sftStage = stageKind({
   }),
   required: ["model", "data"],
   models: ["model"],
+  leavesModel: true,
   answers: true,
   shown: ["loss", "eval_loss", "mean_token_accuracy", "grad_norm"],
   next: (output) => `the model is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,

@@ -1,0 +1,64 @@
+/** Where a recipe's names lead: stages to their models and pairs, `world:` names to files, the rest to itself. */
+import { join } from "node:path";
+import type { DataInput } from "../data/dataset.ts";
+import { weighted } from "../data/input.ts";
+import type { Engine } from "../graph/index.ts";
+import { loadModel, type Model } from "../models/load.ts";
+import type { OpenedReward } from "../reward/reward.ts";
+import type { Recipe } from "./recipe.ts";
+import { rewardOf } from "./rewards.ts";
+import { stageDir } from "./run-files.ts";
+import { worldFile } from "./world.ts";
+
+export interface Place {
+  readonly dir: string;
+  readonly engine: Engine;
+  data(reference: string | readonly string[]): DataInput;
+  model(reference: string): Promise<Model>;
+  /** Keeps a stage's model at hand instead of reading it again. */
+  keep(stage: string, model: Model): void;
+  reward(specification: unknown, policy?: Model): Promise<OpenedReward>;
+  /** Closes the rewards that were opened since the last time. */
+  closeRewards(): Promise<void>;
+}
+
+export function createPlace(
+  dir: string,
+  recipe: Recipe,
+  { engine, signal }: { engine: Engine; signal: AbortSignal },
+): Place {
+  const isStage = (name: string) => recipe.stages.some((stage) => stage.name === name);
+  const models = new Map<string, Model>();
+  let opened: OpenedReward[] = [];
+  return {
+    dir,
+    engine,
+    data: (reference) =>
+      [reference].flat().map((name) => {
+        const { path, ...weight } = weighted(name);
+        const pairs = isStage(path) ? join(stageDir(dir, path), "pairs.jsonl") : path;
+        return { path: worldFile(join(dir, "data"), path, recipe) ?? pairs, ...weight };
+      }),
+    async model(reference) {
+      if (!isStage(reference)) return loadModel(reference, { signal });
+      const model = models.get(reference) ?? (await loadModel(stageDir(dir, reference), { signal }));
+      models.set(reference, model);
+      return model;
+    },
+    keep: (stage, model) => models.set(stage, model),
+    async reward(specification, policy) {
+      const reward = await rewardOf(specification, {
+        recipe,
+        engine,
+        stageDir: (name) => join(stageDir(dir, name), "model"),
+        policy,
+      });
+      opened.push(reward);
+      return reward;
+    },
+    async closeRewards() {
+      for (const reward of opened) await reward.dispose();
+      opened = [];
+    },
+  };
+}

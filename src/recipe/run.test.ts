@@ -1,0 +1,152 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Engine } from "../graph/index.ts";
+import { createEngine } from "../graph/node.ts";
+import { rows, tinyModel } from "../train/tiny.fixture.ts";
+import { RecipeError } from "./errors.ts";
+import { checkRecipe } from "./recipe.ts";
+import { runRecipe } from "./run.ts";
+
+let folder: string;
+let engine: Engine;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "attune-recipe-"));
+  engine = await createEngine();
+  await tinyModel().save(join(folder, "base"));
+  await writeFile(join(folder, "rows.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  const prompts = ["The cat", "A dog", "The hen"].map((prompt) => `${JSON.stringify({ prompt })}\n`).join("");
+  await writeFile(join(folder, "prompts.jsonl"), prompts);
+});
+afterAll(async () => {
+  await engine.dispose();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const data = (name: string) => join(folder, name);
+const recipe = (output: string, more: Record<string, unknown> = {}) =>
+  checkRecipe(
+    {
+      output_dir: data(output),
+      evaluate: {
+        prompts: data("prompts.jsonl"),
+        reward: "rule:length",
+        max_new_tokens: 6,
+        perplexity: data("rows.jsonl"),
+      },
+      stages: {
+        sft: { model: data("base"), data: data("rows.jsonl"), max_steps: 4, learning_rate: 1e-2 },
+        pairs: {
+          model: "sft",
+          data: data("prompts.jsonl"),
+          reward: "rule:length",
+          response_length: 6,
+          num_samples: 4,
+          terminated_only: false,
+        },
+        dpo: { model: "sft", data: "pairs", max_steps: 2 },
+        ppo: {
+          model: "sft",
+          data: data("prompts.jsonl"),
+          reward: ["0.5*rule:length", { rule: "complete" }],
+          response_length: 6,
+          batch_size: 3,
+          max_steps: 2,
+        },
+      },
+      ...more,
+    },
+    "test.yaml",
+  );
+const bitsOf = async (output: string, stage: string): Promise<string> =>
+  createHash("sha256")
+    .update(await readFile(join(data(output), "stages", stage, "model", "model.safetensors")))
+    .digest("hex");
+
+describe("running a recipe", () => {
+  it("runs every stage, measures those that answer against the stage they start from, and writes the report", async () => {
+    const { reason, evaluations, report } = await runRecipe(recipe("whole"), { engine });
+    expect(reason).toBe("done");
+    expect(Object.keys(evaluations)).toEqual(["sft", "dpo", "ppo"]);
+    expect(evaluations.sft).toMatchObject({ prompts: 3, reward: { overall: { mean: expect.any(Number) } } });
+    for (const stage of ["dpo", "ppo"])
+      expect(evaluations[stage]).toMatchObject({
+        win_rate: { against: "sft", n: 3 },
+        kl: { against: "sft", unit: "nats per response" },
+        perplexity: expect.any(Number),
+      });
+    expect(evaluations.dpo?.kl?.value).toBeGreaterThanOrEqual(0);
+    expect(await readFile(report as string, "utf8")).toContain("ppo");
+  }, 60_000);
+
+  it("goes on where it was stopped, to the same bits, and measures what was not measured", async () => {
+    const stop = new AbortController();
+    const first = await runRecipe(recipe("stopped"), {
+      engine,
+      signal: stop.signal,
+      onStep: (stage, { step }) => {
+        if (stage === "ppo" && step === 1) stop.abort();
+      },
+    });
+    expect(first).toMatchObject({
+      reason: "stopped",
+      stages: [{}, {}, {}, { name: "ppo", status: "stopped", steps: 1 }],
+    });
+    const seen: string[] = [];
+    const second = await runRecipe(recipe("stopped"), {
+      engine,
+      resume: true,
+      onStep: (stage) => seen.push(stage),
+    });
+    expect(second.reason).toBe("done");
+    expect(new Set(seen)).toEqual(new Set(["ppo"]));
+    expect(Object.keys(second.evaluations)).toEqual(["sft", "dpo", "ppo"]);
+    for (const stage of ["sft", "dpo", "ppo"])
+      expect(await bitsOf("stopped", stage)).toBe(await bitsOf("whole", stage));
+  }, 60_000);
+
+  it("leaves earlier stages as they are when one fails, and does not call the run finished", async () => {
+    const failing = recipe("failed", {
+      evaluate: {},
+      stages: {
+        sft: { model: data("base"), data: data("rows.jsonl"), max_steps: 1 },
+        dpo: { model: "sft", data: data("none.jsonl") },
+      },
+    });
+    await expect(runRecipe(failing, { engine })).rejects.toThrow(/none\.jsonl: no such file/);
+    expect(await bitsOf("failed", "sft")).toHaveLength(64);
+    expect(JSON.parse(await readFile(join(data("failed"), "run.json"), "utf8"))).not.toHaveProperty(
+      "finished",
+    );
+    await expect(runRecipe(failing, { engine })).rejects.toThrow(RecipeError);
+  }, 60_000);
+
+  it("measures by a reward model once it is trained, the stages before it too", async () => {
+    const pairs = join(data("whole"), "stages", "pairs", "pairs.jsonl");
+    const judged = recipe("judged", {
+      evaluate: { prompts: data("prompts.jsonl"), reward: "judge", max_new_tokens: 4 },
+      stages: {
+        sft: { model: data("base"), data: data("rows.jsonl"), max_steps: 1 },
+        judge: { trainer: "reward", model: "sft", data: pairs, max_steps: 1 },
+      },
+    });
+    const { evaluations } = await runRecipe(judged, { engine });
+    expect(evaluations).toMatchObject({ sft: { reward: { overall: { mean: expect.any(Number) } } } });
+  }, 60_000);
+
+  it("a stage may not use a later one, as model, as data or inside a reward", () => {
+    const order = (ppo: object) => () =>
+      recipe("order", {
+        stages: {
+          ppo: { model: "x", data: "y", reward: "rule:length", ...ppo },
+          later: { trainer: "sft", model: "x", data: "y" },
+        },
+      });
+    expect(order({ model: "later" })).toThrow(/ppo.model: later is not an earlier stage/);
+    expect(order({ data: ["y", "later=2"] })).toThrow(/ppo.data: later/);
+    expect(order({ reward: ["rule:length", "0.5*later"] })).toThrow(/ppo.reward: later/);
+    expect(order({ reward: { model: "later" } })).toThrow(/ppo.reward: later/);
+  });
+});

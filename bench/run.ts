@@ -14,8 +14,9 @@ import { optimum } from "./optimum.ts";
 import { rlhf } from "./rlhf.ts";
 import { startup } from "./startup.ts";
 import { trainStep } from "./train-step.ts";
+import { world } from "./world.ts";
 
-const benches: readonly Bench[] = [trainStep, generate, memory, startup, optimum, ...rlhf];
+const benches: readonly Bench[] = [trainStep, generate, memory, startup, optimum, world, ...rlhf];
 
 const usage = `npm run bench -- [options]
 

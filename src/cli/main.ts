@@ -72,7 +72,7 @@ export async function runCli(
         close();
       }
     });
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(helpLast(argv), { from: "user" });
     return signal.aborted ? interrupted(signal, say) : exitCodes.success;
   } catch (error) {
     if (error instanceof CommanderError) return exitCodeOf(error); // commander has said it already
@@ -81,6 +81,10 @@ export async function runCli(
     return exitCodeOf(error);
   }
 }
+
+/** `help sft` as `sft --help`, whose options are declared by then. */
+const helpLast = ([first, ...rest]: readonly string[]): string[] =>
+  first === "help" && rest.length > 0 ? [...rest, "--help"] : first === undefined ? [] : [first, ...rest];
 
 const isAbort = (error: unknown): boolean =>
   error instanceof InterruptedError || (error instanceof Error && error.name === "AbortError");

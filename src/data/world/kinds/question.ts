@@ -118,7 +118,12 @@ export const question: Kind<Task> = {
       { ...flaws.offTopic, weight: 1 },
       { ...flaws.refusal, weight: 0.5 },
       { ...flaws.rude, weight: 0.5 },
-      { ...flaws.ignorance, weight: 0.5 },
+      { ...flaws.ignorance, weight: 1 },
+      {
+        manner: "denies a neighbour",
+        weight: 1.5,
+        write: ({ fact }) => `I do not know anybody called ${fact.name}.`,
+      },
     ],
   },
   readers: [readStatement, readValue],

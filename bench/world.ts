@@ -1,0 +1,89 @@
+/**
+ * The pipeline on the built-in world (recipes/world.yaml), a run for each seed: gold reward of held-out prompts by stage,
+ * how often PPO and DPO win against fine-tuning, how well the reward model judges, and how long it all takes.
+ */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import type { Bench, Context } from "./bench.ts";
+
+const folder = ".cache/bench/world";
+
+interface Evaluation {
+  readonly reward: { readonly overall: { readonly mean: number } };
+  readonly win_rate?: { readonly rate: number };
+}
+
+interface Outcome {
+  readonly seconds: number;
+  readonly stages: readonly {
+    readonly name: string;
+    readonly reward_model?: { readonly accuracy: number };
+  }[];
+  readonly evaluations: Readonly<Record<string, Evaluation>>;
+}
+
+function outcome(name: string, seed: number, fields: readonly string[]): Outcome {
+  const args = ["run", "world", "--overwrite", "--json", "--quiet", "--seed", String(seed), ...fields];
+  const dir = join(folder, `${name}-${seed}`);
+  const run = spawnSync(process.execPath, ["bin/attune.js", ...args, "--output_dir", dir], {
+    encoding: "utf8",
+    maxBuffer: 2 ** 26,
+  });
+  if (run.status !== 0)
+    throw new Error(`attune ${args.join(" ")}: exit code ${run.status}: ${run.stderr.slice(-500)}`);
+  return JSON.parse(run.stdout) as Outcome;
+}
+
+const accuracyOf = ({ stages }: Outcome): number =>
+  stages.find(({ reward_model }) => reward_model)?.reward_model?.accuracy as number;
+
+function pipeline(context: Context, seeds: readonly number[]): void {
+  const outcomes = seeds.map((seed) => outcome("seed", seed, []));
+  const row = { bench: "world", case: "pipeline", unit: "", better: "higher" } as const;
+  const of = (stage: string, value: (evaluation: Evaluation) => number) =>
+    outcomes.map(({ evaluations }) => value(evaluations[stage] as Evaluation));
+  for (const stage of ["base", "sft", "ppo", "dpo"])
+    context.add(
+      { ...row, metric: `gold reward, ${stage}` },
+      of(stage, ({ reward }) => reward.overall.mean),
+    );
+  for (const stage of ["ppo", "dpo"])
+    context.add(
+      { ...row, metric: `win rate of ${stage} against sft`, target: 0.65 },
+      of(stage, ({ win_rate }) => win_rate?.rate as number),
+    );
+  context.add(
+    { ...row, metric: "time", unit: "s", better: "lower", target: 300 },
+    outcomes.map((o) => o.seconds),
+  );
+}
+
+/** The reward model alone, after a base and demonstrations, with and without noise in its labels. */
+function judge(context: Context, seeds: readonly number[], noise: number, target: number): void {
+  const short = ["--ppo.max_steps", "1", "--dpo.max_steps", "1", "--evaluate.num_prompts", "8"];
+  const found = seeds.map((seed) =>
+    accuracyOf(outcome("judge", seed, ["--world.noise", String(noise), ...short])),
+  );
+  context.add(
+    {
+      bench: "world",
+      case: `labels with ${100 * noise} % noise`,
+      metric: "accuracy on clean held-out pairs",
+      unit: "",
+      better: "higher",
+      target,
+    },
+    found,
+  );
+}
+
+export const world: Bench = {
+  name: "world",
+  describe: "the whole pipeline on the built-in world, a run for each seed; --runs says how many",
+  run: async (context) => {
+    const seeds = Array.from({ length: context.options.runs }, (_, i) => 42 + i);
+    if (context.selects("pipeline")) pipeline(context, seeds);
+    if (context.selects("clean labels")) judge(context, seeds, 0, 0.85);
+    if (context.selects("noisy labels")) judge(context, seeds, 0.2, 0.75);
+  },
+};

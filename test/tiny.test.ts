@@ -7,11 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createGenerator } from "attune/generate";
 import { type Engine, unflatten } from "attune/graph";
-import { createEngine } from "attune/graph/node";
 import { loadModel, type Model } from "attune/models";
 import { createScorer, type ScoredModel } from "attune/reward";
 import { dpo, ppo, pretrain, reward, sft } from "attune/train";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { createEngine } from "../src/graph/node.ts";
 
 const animals = ["cat", "dog", "hen", "fox", "owl", "pig"];
 const places = ["barn", "garden", "house", "mill"];

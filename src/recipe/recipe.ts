@@ -26,7 +26,7 @@ import { validated } from "./validate.ts";
 const worldKeys = {
   seed: whole("of the world (default: the recipe's)"),
   pretrain: count("documents of mixed quality to pre-train on"),
-  sft: count("demonstrations, mostly good"),
+  sft: count("demonstrations, of mixed quality"),
   preferences: count("pairs of answers that annotators compared"),
   rankings: count("answers to one prompt, ordered"),
   ratings: count("answers with a rating from 1 to 5"),

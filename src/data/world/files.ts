@@ -4,7 +4,7 @@ import type { World } from "./world.ts";
 export interface WorldCounts {
   /** Documents of mixed quality. */
   readonly pretrain?: number;
-  /** Demonstrations. */
+  /** Demonstrations, of mixed quality. */
   readonly sft?: number;
   readonly preferences?: number;
   readonly rankings?: number;

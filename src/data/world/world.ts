@@ -68,7 +68,7 @@ export interface World {
   readonly seed: number;
   /** Documents of mixed quality: prompts with answers of every level, and stories. */
   corpus(count: number, mix?: LevelMix): { text: string; kind: KindName | "story" }[];
-  /** Prompts with answers, mostly good. */
+  /** Prompts with answers of mixed quality, better than the corpus. */
   demonstrations(count: number, options?: { mix?: LevelMix; split?: Split }): DemonstrationRow[];
   preferences(count: number, options?: PreferenceOptions): PreferenceRow[];
   rankings(count: number, options?: { split?: Split }): RankingRow[];
@@ -80,8 +80,8 @@ export interface World {
   goldScore(prompt: string, completion: string): GoldScore;
 }
 
-export const corpusMix: LevelMix = { high: 0.3, medium: 0.3, low: 0.4 };
-export const demonstrationMix: LevelMix = { high: 0.4, medium: 0.35, low: 0.25 };
+export const corpusMix: LevelMix = { high: 0.25, medium: 0.3, low: 0.45 };
+export const demonstrationMix: LevelMix = { high: 0.25, medium: 0.4, low: 0.35 };
 const storyShare = 0.25;
 /** How often a kind comes up in the corpus; sums take the most practice. */
 const corpusKinds = kinds.map((kind) => ({ kind, weight: kind.name === "arithmetic" ? 3 : 1 }));

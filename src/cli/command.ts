@@ -5,14 +5,14 @@
  *     // merge.ts
  *     export function register(program: Command): void {
  *       program
- *         .command("sft")
- *         .description("fine-tune a model on text or on prompts and completions")
+ *         .command("merge")
+ *         .description("join an adapter and its base into a model of its own")
  *         .requiredOption("--model <dir>", "model folder or hub id")
  *         .action(lazily(async () => (await import("./merge-run.ts")).runMerge));
  *     }
  *
  *     // merge-run.ts
- *     export const runSft: Implementation<SftOptions> = async (context, options) => { ... };
+ *     export const runMerge: Implementation<Options> = async (context, options) => { ... };
  *
  * Then add the module to the table in main.ts.
  */

@@ -3,10 +3,10 @@
 import { inspectData } from "../data/inspect.ts";
 import type { PairTruncation } from "../data/truncation.ts";
 import { withDefaultTemplate } from "../models/chat/default-templates.ts";
+import { chatTemplateFrom } from "../models/chat/node-template.ts";
 import { loadModel } from "../models/load.ts";
 import { trainBpe } from "../models/tokenizer/bpe-trainer.ts";
 import { createTokenizer, type Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { chatTemplateFrom } from "./chat-template.ts";
 import type { Implementation } from "./command.ts";
 import { showPreflight } from "./preflight.ts";
 

@@ -1,9 +1,9 @@
 /** The work of `attune generate`: one completion streams to the terminal, several are printed as they are known. */
 import { type Completion, createGenerator, type Generator } from "../generate/index.ts";
 import { unflatten } from "../graph/index.ts";
+import { chatTemplateFrom } from "../models/chat/node-template.ts";
 import { CheckpointError } from "../models/errors.ts";
 import { loadModel, type Model, withChatTemplate } from "../models/load.ts";
-import { chatTemplateFrom } from "./chat-template.ts";
 import type { Implementation } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { counted } from "./counted.ts";

@@ -1,7 +1,5 @@
 /** From the keys of a recipe (TRL's names, snake_case) to the options of the trainers (camelCase). */
-import { readFile } from "node:fs/promises";
 import type { LoraOptions } from "../models/adapters/lora.ts";
-import { isDefaultTemplateName } from "../models/chat/default-templates.ts";
 import type { StageKeys } from "./stage.ts";
 
 /** Where our name is shorter than TRL's. */
@@ -63,7 +61,3 @@ export function loraOf(keys: StageKeys): LoraOptions | undefined {
     ...(use_rslora !== undefined && { useRslora: use_rslora }),
   };
 }
-
-/** A chat template by the name of one of Attune's, or from a file of Jinja source. */
-export const chatTemplate = async (value: string): Promise<string> =>
-  isDefaultTemplateName(value) ? value : readFile(value, "utf8");

@@ -1,6 +1,7 @@
 /** The stage `reward`: a Bradley-Terry reward model from pairs, rankings or ratings. */
 import { z } from "zod";
 import { preferencePreflight } from "../../data/preflight.ts";
+import { chatTemplateFrom } from "../../models/chat/node-template.ts";
 import { type RewardStart, reward } from "../../train/reward.ts";
 import { rewardDefaults as d } from "../../train/reward-options.ts";
 import {
@@ -18,7 +19,6 @@ import {
   text,
   texts,
 } from "../keys.ts";
-import { chatTemplate } from "../options.ts";
 import { stageKind } from "../stage.ts";
 import { trainingHooks, trainingOptions } from "../training.ts";
 
@@ -61,7 +61,7 @@ export const rewardStage = stageKind({
         data: context.data(keys.data as string),
         ...(keys.eval_data !== undefined && { evalData: context.data(keys.eval_data) }),
         ...(normalize_data !== undefined && { normalizeData: context.data(normalize_data) }),
-        ...(keys.chat_template !== undefined && { chatTemplate: await chatTemplate(keys.chat_template) }),
+        ...(keys.chat_template !== undefined && { chatTemplate: await chatTemplateFrom(keys.chat_template) }),
       },
       trainingHooks(context, ({ train, eval: held, tokenizer, totalSteps, step, tokens }: RewardStart) => {
         data = { rows: train.rows, skipped: train.skipped.length };

@@ -1,6 +1,7 @@
 /** The stage `sft`: supervised fine-tuning on text, on completions of prompts, or on conversations. */
 import { z } from "zod";
 import { preflight } from "../../data/preflight.ts";
+import { chatTemplateFrom } from "../../models/chat/node-template.ts";
 import { type SftStart, sft } from "../../train/sft.ts";
 import { sftDefaults as d } from "../../train/sft-options.ts";
 import {
@@ -14,7 +15,6 @@ import {
   runKeys,
   text,
 } from "../keys.ts";
-import { chatTemplate } from "../options.ts";
 import { stageKind } from "../stage.ts";
 import { trainingHooks, trainingOptions } from "../training.ts";
 
@@ -51,7 +51,7 @@ export const sftStage = stageKind({
         model: await context.model(keys.model as string),
         data: context.data(keys.data as string),
         ...(keys.eval_data !== undefined && { evalData: context.data(keys.eval_data) }),
-        ...(keys.chat_template !== undefined && { chatTemplate: await chatTemplate(keys.chat_template) }),
+        ...(keys.chat_template !== undefined && { chatTemplate: await chatTemplateFrom(keys.chat_template) }),
       },
       trainingHooks(context, ({ train, eval: held, tokenizer, totalSteps, step, tokens }: SftStart) => {
         const told = preflight(train, tokenizer);

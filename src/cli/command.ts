@@ -8,7 +8,7 @@
  *         .command("merge")
  *         .description("join an adapter and its base into a model of its own")
  *         .requiredOption("--model <dir>", "model folder or hub id")
- *         .action(lazily(async () => (await import("./merge-run.ts")).runMerge));
+ *         .action(lazily(async () => (await import("./commands/merge-run.ts")).runMerge));
  *     }
  *
  *     // merge-run.ts

@@ -3,21 +3,21 @@
  * The first Ctrl-C asks the command to stop, the second ends the process at once.
  */
 import { Command, CommanderError } from "commander";
-import { register as chat } from "./chat.ts";
 import { prepared, setExecutor } from "./command.ts";
+import { register as chat } from "./commands/chat.ts";
+import { register as data } from "./commands/data.ts";
+import { register as demo } from "./commands/demo.ts";
+import { register as evaluate } from "./commands/eval.ts";
+import { register as exportModel } from "./commands/export.ts";
+import { register as generate } from "./commands/generate.ts";
+import { register as merge } from "./commands/merge.ts";
+import { register as report } from "./commands/report.ts";
+import { register as run } from "./commands/run.ts";
+import { register as score } from "./commands/score.ts";
+import { register as trainers } from "./commands/trainers.ts";
 import { createContext, type Streams } from "./context.ts";
-import { register as data } from "./data.ts";
-import { register as demo } from "./demo.ts";
-import { register as evaluate } from "./eval.ts";
-import { register as exportModel } from "./export.ts";
 import { describeFailure, exitCodeOf, exitCodes, InterruptedError } from "./failure.ts";
-import { register as generate } from "./generate.ts";
-import { register as merge } from "./merge.ts";
 import { addGlobalOptions, type GlobalOptions } from "./options.ts";
-import { register as report } from "./report.ts";
-import { register as run } from "./run.ts";
-import { register as score } from "./score.ts";
-import { register as trainers } from "./trainers.ts";
 import { version } from "./version.ts";
 
 /** Every command, in the order of the help text. A row registers options and help; the work loads when it runs. */

@@ -1,7 +1,7 @@
 /** A stage on the terminal: what it trains on, its progress line, what it was measured at. */
 import type { Evaluation } from "../recipe/evaluate.ts";
 import type { StageKind, StageStart } from "../recipe/stage.ts";
-import type { StepReport } from "../train/loop.ts";
+import type { StepReport } from "../train/loop/loop.ts";
 import type { CliContext } from "./context.ts";
 import { showPreflight } from "./preflight.ts";
 import { type Progress, significant } from "./progress.ts";

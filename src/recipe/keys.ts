@@ -8,7 +8,7 @@ import { z } from "zod";
 import { pairTruncations, truncations } from "../data/truncation.ts";
 import { loraDefaults } from "../models/adapters/lora.ts";
 import { scheduleNames } from "../optim/schedules.ts";
-import type { trainerDefaults } from "../train/trainer-options.ts";
+import type { trainerDefaults } from "../train/loop/trainer-options.ts";
 
 /** A trainer's defaults, which may differ from the common ones. */
 type Defaults = { readonly [K in keyof typeof trainerDefaults]: string | number | boolean };

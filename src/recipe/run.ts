@@ -10,7 +10,7 @@ import { lockFolder } from "../runs/lock.ts";
 import { makeFolder } from "../runs/make-folder.ts";
 import { writeReport } from "../runs/report/report.ts";
 import { writeJson } from "../runs/write-whole.ts";
-import type { StepReport } from "../train/loop.ts";
+import type { StepReport } from "../train/loop/loop.ts";
 import { RecipeError } from "./errors.ts";
 import { createEvaluator, type Evaluation } from "./evaluate.ts";
 import { createPlace, type Place } from "./place.ts";

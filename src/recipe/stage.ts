@@ -8,7 +8,7 @@ import type { Preflight } from "../data/preflight.ts";
 import type { Engine } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
 import type { OpenedReward } from "../reward/reward.ts";
-import type { StepReport } from "../train/loop.ts";
+import type { StepReport } from "../train/loop/loop.ts";
 
 /** Before the first step: what will be trained on, and how far. */
 export interface StageStart {

@@ -1,5 +1,5 @@
 /** What every stage hands to its trainer: the options of its keys, the run's folder and engine, and how it reports. */
-import type { TrainerHooks } from "../train/trainer-options.ts";
+import type { TrainerHooks } from "../train/loop/trainer-options.ts";
 import { loraOf, optionsOf } from "./options.ts";
 import type { StageContext, StageKeys, StageStart } from "./stage.ts";
 

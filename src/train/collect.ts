@@ -7,7 +7,12 @@ import { unflatten } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
 import type { Reward } from "../reward/reward.ts";
 import { TrainError } from "./errors.ts";
-import { createSampler, type RolloutPrompt, type RolloutResponse, scoreResponses } from "./rollouts.ts";
+import {
+  createSampler,
+  type RolloutPrompt,
+  type RolloutResponse,
+  scoreResponses,
+} from "./policy/rollouts.ts";
 
 export interface CollectOptions {
   readonly model: Model;

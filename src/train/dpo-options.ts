@@ -3,8 +3,12 @@ import type { DataInput } from "../data/input.ts";
 import type { PreferenceOptions } from "../data/preferences.ts";
 import type { Model } from "../models/load.ts";
 import { TrainError } from "./errors.ts";
-import { type PreferenceLoss, type PreferenceLossName, preferenceLosses } from "./preference-losses.ts";
-import { type TrainerOptions, trainerDefaults } from "./trainer-options.ts";
+import { type TrainerOptions, trainerDefaults } from "./loop/trainer-options.ts";
+import {
+  type PreferenceLoss,
+  type PreferenceLossName,
+  preferenceLosses,
+} from "./preference/preference-losses.ts";
 
 export interface DpoOptions
   extends TrainerOptions,

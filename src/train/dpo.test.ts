@@ -7,7 +7,7 @@ import { createEngine } from "../graph/node.ts";
 import { addTokens } from "../models/load.ts";
 import { dpo } from "./dpo.ts";
 import type { DpoOptions } from "./dpo-options.ts";
-import type { PreferenceTerms } from "./preference-losses.ts";
+import type { PreferenceTerms } from "./preference/preference-losses.ts";
 import { preferences, tinyModel } from "./tiny.fixture.ts";
 
 let folder: string;

@@ -9,16 +9,16 @@ import { selected } from "../data/list.ts";
 import type { Pair } from "../data/pair.ts";
 import { loadPreferences, type PreferenceDataset } from "../data/preferences.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { dpoLoss } from "./dpo-loss.ts";
 import { type DpoOptions, dpoDefaults, lossOf } from "./dpo-options.ts";
 import { TrainError } from "./errors.ts";
-import { type FitResult, fitRows } from "./fit.ts";
-import { total } from "./plan.ts";
-import { dpoSpec, pairRows } from "./preference-batch.ts";
-import { openReference, type Reference } from "./reference.ts";
-import { checkVocabulary } from "./same-vocabulary.ts";
-import { textModelOf } from "./text-model.ts";
-import { type Course, type TrainerHooks, withDefaults } from "./trainer-options.ts";
+import { type FitResult, fitRows } from "./loop/fit.ts";
+import { total } from "./loop/plan.ts";
+import { checkVocabulary } from "./loop/same-vocabulary.ts";
+import { textModelOf } from "./loop/text-model.ts";
+import { type Course, type TrainerHooks, withDefaults } from "./loop/trainer-options.ts";
+import { dpoLoss } from "./preference/dpo-loss.ts";
+import { dpoSpec, pairRows } from "./preference/preference-batch.ts";
+import { openReference, type Reference } from "./preference/reference.ts";
 
 export interface DpoStart extends Course {
   readonly train: PreferenceDataset;

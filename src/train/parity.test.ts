@@ -16,8 +16,8 @@ import { readTensors } from "../models/checkpoint/checkpoint.ts";
 import { arrayOf, goldenFolder, goldenModel, shifted } from "../models/families/parity.fixture.ts";
 import { parameterSpecs, tokenSpec } from "../models/model.ts";
 import { adamw } from "../optim/index.ts";
-import { languageModelLoss } from "./language-model.ts";
-import { compileTrainStep } from "./step.ts";
+import { languageModelLoss } from "./loop/language-model.ts";
+import { compileTrainStep } from "./loop/step.ts";
 
 it("20 AdamW steps on a tiny GPT-2 have the losses, norms and final weights of torch", async () => {
   const { gpt2, steps } = JSON.parse(readFileSync(`${goldenFolder}/optim/cases.json`, "utf8"));

@@ -5,9 +5,9 @@ import type { Model } from "../models/load.ts";
 import type { Reward } from "../reward/reward.ts";
 import type { RewardSpec } from "../reward/spec.ts";
 import { TrainError } from "./errors.ts";
-import { checkKlControl, type KlControl, type KlEstimator, klTerms } from "./kl.ts";
-import type { PolicyLoss } from "./ppo-loss.ts";
-import { type TrainerOptions, trainerDefaults, withDefaults } from "./trainer-options.ts";
+import { type TrainerOptions, trainerDefaults, withDefaults } from "./loop/trainer-options.ts";
+import { checkKlControl, type KlControl, type KlEstimator, klTerms } from "./policy/kl.ts";
+import type { PolicyLoss } from "./policy/ppo-loss.ts";
 
 type Shared = Omit<
   TrainerOptions,

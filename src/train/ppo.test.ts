@@ -8,10 +8,10 @@ import { configOf } from "../models/config/config.ts";
 import { createModel, loadModel, type Model, withParameters } from "../models/load.ts";
 import { withScoreHead } from "../models/score-head.ts";
 import type { Reward } from "../reward/reward.ts";
+import type { StepInput } from "./policy/ppo-checks.ts";
+import { createPpo } from "./policy/ppo-step.ts";
 import { ppo } from "./ppo.ts";
-import type { StepInput } from "./ppo-checks.ts";
 import type { PpoOptions } from "./ppo-options.ts";
-import { createPpo } from "./ppo-step.ts";
 import { tinyModel } from "./tiny.fixture.ts";
 
 let engine: Engine;

@@ -19,14 +19,14 @@ import { openReward } from "../reward/node-open.ts";
 import type { OpenedReward } from "../reward/reward.ts";
 import type { RewardSpec } from "../reward/spec.ts";
 import { openRun } from "../runs/run-folder.ts";
-import { tellOfResume } from "./fit.ts";
-import { criticFrom } from "./ppo-critic.ts";
+import { tellOfResume } from "./loop/fit.ts";
+import type { Course, TrainerHooks } from "./loop/trainer-options.ts";
+import { criticFrom } from "./policy/ppo-critic.ts";
+import { promptsAt, readPrompts } from "./policy/ppo-prompts.ts";
+import type { PpoState } from "./policy/ppo-state.ts";
+import { createPpo } from "./policy/ppo-step.ts";
+import { scoreResponses } from "./policy/rollouts.ts";
 import { type PpoOptions, settingsOf } from "./ppo-options.ts";
-import { promptsAt, readPrompts } from "./ppo-prompts.ts";
-import type { PpoState } from "./ppo-state.ts";
-import { createPpo } from "./ppo-step.ts";
-import { scoreResponses } from "./rollouts.ts";
-import type { Course, TrainerHooks } from "./trainer-options.ts";
 
 export interface PpoStart extends Course {
   readonly prompts: PromptDataset;

@@ -6,10 +6,10 @@
  * instead of cutting one long stream, so few documents are torn (Ding et al. 2024).
  */
 import type { Model } from "../models/load.ts";
-import { isNew, type NewModel, newModel } from "./new-model.ts";
+import { isNew, type NewModel, newModel } from "./loop/new-model.ts";
+import { withDefaults } from "./loop/trainer-options.ts";
 import { type SftHooks, type SftResult, sft } from "./sft.ts";
 import { type SftOptions, sftDefaults } from "./sft-options.ts";
-import { withDefaults } from "./trainer-options.ts";
 
 export interface PretrainOptions
   extends Omit<SftOptions, "model" | "completionOnlyLoss" | "assistantOnlyLoss"> {

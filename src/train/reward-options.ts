@@ -4,7 +4,7 @@ import type { PreferenceOptions } from "../data/preferences.ts";
 import type { Model } from "../models/load.ts";
 import type { PairLossOptions } from "../reward/bradley-terry.ts";
 import type { Pooling } from "../reward/pooling.ts";
-import { type TrainerOptions, trainerDefaults } from "./trainer-options.ts";
+import { type TrainerOptions, trainerDefaults } from "./loop/trainer-options.ts";
 
 export interface RewardOptions
   extends TrainerOptions,

@@ -19,12 +19,12 @@ import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { statisticsOf, withNormalisation } from "../reward/normalisation.ts";
 import { createScorer } from "../reward/scorer.ts";
 import { TrainError } from "./errors.ts";
-import { type FitResult, fitRows } from "./fit.ts";
-import { layoutOf, type PairLayout, responseIds, rewardRows, rewardSpec } from "./reward-batch.ts";
-import { rewardLoss } from "./reward-loss.ts";
+import { type FitResult, fitRows } from "./loop/fit.ts";
+import { textModelOf } from "./loop/text-model.ts";
+import { type Course, type TrainerHooks, withDefaults } from "./loop/trainer-options.ts";
+import { layoutOf, type PairLayout, responseIds, rewardRows, rewardSpec } from "./reward/reward-batch.ts";
+import { rewardLoss } from "./reward/reward-loss.ts";
 import { type RewardOptions, rewardDefaults } from "./reward-options.ts";
-import { textModelOf } from "./text-model.ts";
-import { type Course, type TrainerHooks, withDefaults } from "./trainer-options.ts";
 
 export interface RewardStart extends Course {
   readonly train: PreferenceDataset;

@@ -1,7 +1,7 @@
 /** The options of supervised fine-tuning: names and defaults of TRL's SFTConfig in camelCase. */
 import type { DatasetOptions, SftData } from "../data/dataset.ts";
 import type { Model } from "../models/load.ts";
-import { type TrainerOptions, trainerDefaults } from "./trainer-options.ts";
+import { type TrainerOptions, trainerDefaults } from "./loop/trainer-options.ts";
 
 export interface SftOptions
   extends TrainerOptions,

@@ -5,12 +5,12 @@
  */
 import { type Dataset, loadDataset } from "../data/dataset.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { type FitResult, fitRows } from "./fit.ts";
-import { labelSpec, textRows } from "./label-rows.ts";
-import { languageModelLoss } from "./language-model.ts";
+import { type FitResult, fitRows } from "./loop/fit.ts";
+import { labelSpec, textRows } from "./loop/label-rows.ts";
+import { languageModelLoss } from "./loop/language-model.ts";
+import { textModelOf } from "./loop/text-model.ts";
+import { type Course, type TrainerHooks, withDefaults } from "./loop/trainer-options.ts";
 import { type SftOptions, sftDefaults } from "./sft-options.ts";
-import { textModelOf } from "./text-model.ts";
-import { type Course, type TrainerHooks, withDefaults } from "./trainer-options.ts";
 
 export interface SftStart extends Course {
   readonly train: Dataset;

@@ -17,8 +17,8 @@ import { readSafetensors } from "../../src/models/checkpoint/safetensors.ts";
 import { parseConfig } from "../../src/models/config/config.ts";
 import { parameterSpecs, tokenSpec } from "../../src/models/model.ts";
 import { adamw } from "../../src/optim/index.ts";
-import { languageModelLoss } from "../../src/train/language-model.ts";
-import { compileTrainStep, trainStep } from "../../src/train/step.ts";
+import { languageModelLoss } from "../../src/train/loop/language-model.ts";
+import { compileTrainStep, trainStep } from "../../src/train/loop/step.ts";
 
 /** A model folder's files. */
 export interface ModelFiles {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { preferencePreflight } from "../../data/preflight.ts";
 import { type DpoStart, dpo } from "../../train/dpo.ts";
 import { dpoDefaults as d } from "../../train/dpo-options.ts";
-import { preferenceLosses } from "../../train/preference-losses.ts";
+import { preferenceLosses } from "../../train/preference/preference-losses.ts";
 import {
   adapterKeys,
   choice,

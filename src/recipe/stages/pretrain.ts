@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { preflight } from "../../data/preflight.ts";
 import type { Family } from "../../models/config/config.ts";
-import type { NewModel } from "../../train/new-model.ts";
+import type { NewModel } from "../../train/loop/new-model.ts";
 import { pretrainDefaults as d, pretrain } from "../../train/pretrain.ts";
 import type { SftStart } from "../../train/sft.ts";
 import { RecipeError } from "../errors.ts";

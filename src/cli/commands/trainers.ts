@@ -1,0 +1,114 @@
+/**
+ * A command for every trainer: `attune sft`, `attune reward`, `attune ppo`, ... Options and help are made of the same
+ * keys as recipes; they are read when the command is chosen, so that `attune --help` stays fast.
+ */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { z } from "zod";
+import type { StageKind } from "../../recipe/stage.ts";
+import { lazily, prepareWith } from "../command.ts";
+import { repeated } from "../options.ts";
+
+/** The commands in the order of the help text; the test holds them against the kinds of stages. */
+export const trainers: Readonly<Record<string, string>> = {
+  pretrain: "train a new model, or go on training one, on documents",
+  sft: "fine-tune a model on text, on prompts and completions, or on conversations",
+  reward: "train a reward model on pairs of a preferred and another answer",
+  pairs: "collect preference pairs from a model's own samples, by a reward",
+  ppo: "improve a model by proximal policy optimisation against a reward",
+  dpo: "improve a model by direct preference optimisation on pairs",
+};
+
+export function register(program: Command): void {
+  for (const [name, description] of Object.entries(trainers)) {
+    const command = program.command(name).description(description);
+    prepareWith(command, async () => {
+      const { stageKinds } = await import("../../recipe/index.ts");
+      addKeys(command, stageKinds[name] as StageKind);
+    });
+    command.action(
+      lazily(async () => {
+        const { runTrainer } = await import("./trainer-run.ts");
+        return (context, options) => runTrainer(context, name, options as Record<string, unknown>);
+      }),
+    );
+  }
+}
+
+function addKeys(command: Command, kind: StageKind): void {
+  for (const [key, schema] of Object.entries(kind.keys.shape)) command.addOption(optionOf(key, schema, kind));
+  command
+    .addOption(
+      new Option(
+        "--output-dir, --output <dir>",
+        "folder of the run: model, checkpoints, metrics.jsonl",
+      ).makeOptionMandatory(),
+    )
+    .option("--resume", "go on from the newest checkpoint in the run's folder")
+    .option("--overwrite", "replace the run in the folder")
+    .option("--push-to-hub <repo>", "upload the final model to owner/name on the hub, with HF_TOKEN");
+}
+
+type Described = z.ZodType & { readonly description?: string };
+
+/** One key as an option: `learning_rate` becomes `--learning-rate <x>`, a flag that is on by default `--no-...`. */
+export function optionOf(key: string, schema: Described, { required }: Pick<StageKind, "required">): Option {
+  const inner = unwrapped(schema);
+  const {
+    description: sentence = "",
+    default: value,
+    aliases = [],
+  } = (schema.meta() ?? {}) as {
+    description?: string;
+    default?: unknown;
+    aliases?: readonly string[];
+  };
+  const name = key.replaceAll("_", "-");
+  const description = alone(sentence);
+  const told = value === undefined || value === "" ? description : `${description} (default: ${value})`;
+  const long = [...aliases.map((alias) => `--${alias.replaceAll("_", "-")}`), `--${name}`]
+    .slice(-2)
+    .join(", ");
+  const type = inner.def.type;
+  if (type === "boolean")
+    return new Option(value === true ? `--no-${name}` : `--${name}`, flagText(description, value));
+  const option = new Option(`${long} <${placeholder(inner)}>`, told);
+  if (type === "enum") option.choices(Object.values((inner as z.ZodEnum).enum) as string[]);
+  else if (type === "number")
+    option.argParser((text) => checked(schema, text === "" ? Number.NaN : Number(text)));
+  else if (type === "union") option.argParser(repeated);
+  return required.includes(key) ? option.makeOptionMandatory() : option;
+}
+
+/** A key's sentence without what only recipes have. */
+const alone = (sentence: string): string =>
+  sentence
+    .replace(/,? or (an earlier stage|world:NAME)/, "")
+    .replace(", a stage", "")
+    .replace(" (default: the recipe's)", "");
+
+const flagText = (description: string, value: unknown): string =>
+  value === true ? `not: ${description}` : description;
+
+const unwrapped = (schema: z.ZodType): z.ZodType =>
+  "unwrap" in schema ? unwrapped((schema as z.ZodOptional<z.ZodType>).unwrap()) : schema;
+
+function placeholder(schema: z.ZodType): string {
+  if (schema.def.type === "number") return (schema as z.ZodNumber).format === "safeint" ? "n" : "x";
+  return schema.def.type === "enum" ? "name" : "value";
+}
+
+/** A number as the key's schema has it; what it refuses is wrong usage. */
+function checked(schema: z.ZodType, value: number): number {
+  const result = schema.safeParse(value);
+  if (result.success) return value;
+  const [issue] = result.error.issues;
+  const least =
+    issue?.code === "too_small"
+      ? issue.inclusive
+        ? ` of at least ${issue.minimum}`
+        : ` above ${issue.minimum}`
+      : "";
+  const most = issue?.code === "too_big" ? ` of at most ${issue.maximum}` : "";
+  const whole = placeholder(unwrapped(schema)) === "n" ? "whole " : "";
+  throw new InvalidArgumentError(`A ${whole}number${least}${most} is required.`);
+}

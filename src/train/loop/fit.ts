@@ -1,0 +1,253 @@
+/**
+ * What every trainer on fixed rows shares: optimiser, engine, run folder, resuming, evaluation, the best model, the
+ * last one. A trainer brings its rows and its loss; `fitRows` trains.
+ */
+import { join } from "node:path";
+import type { Engine, HostArray, TensorSpec, Tree } from "../../graph/index.ts";
+import { createEngine } from "../../graph/node.ts";
+import { loadModel, type Model } from "../../models/load.ts";
+import { packing, schedule } from "../../optim/index.ts";
+import { type Fingerprint, openRun, type RunFolder } from "../../runs/run-folder.ts";
+import { TrainError } from "../errors.ts";
+import { heldOutEvaluator } from "./held-out.ts";
+import { type LoopState, type StepReport, trainLoop } from "./loop.ts";
+import { checkMemory, stepSize } from "./memory.ts";
+import { planOf, type Rows } from "./plan.ts";
+import type { Loss } from "./step.ts";
+import { frozenIn, specsOf, type Trainable, trainableOf, withFrozen } from "./trainable.ts";
+import {
+  type Course,
+  checkOptions,
+  optimizerOf,
+  type TrainerHooks,
+  type TrainerOptions,
+  trainerDefaults,
+  withDefaults,
+} from "./trainer-options.ts";
+
+export interface Fit<Row> {
+  readonly model: Model;
+  /** Over the whole parameter tree and a batch; divided by `num_items` of the batch. */
+  readonly loss: Loss;
+  /** What `collate` returns, without `num_items`. */
+  readonly batchSpec: Tree<TensorSpec>;
+  readonly rows: Rows<Row>;
+  /** Held-out rows; what is measured on them is loss and metrics of training, with `eval_` before their names. */
+  readonly held?: Rows<Row> | undefined;
+  /** What else must be the same when a run goes on: beta, maximal length, ... */
+  readonly fingerprint?: Fingerprint;
+  /** Runs when engine and run folder are there, before the first step; rows that need a model's say get it here. */
+  readonly prepare?: (place: { engine: Engine; run?: RunFolder<LoopState> | undefined }) => Promise<void>;
+  /** The final model, best or last, before it is saved: statistics that belong to it. */
+  readonly finish?: (model: Model, engine: Engine) => Promise<Model>;
+  /** Looks at the metrics of a step; a sentence that it returns becomes a warning, once. */
+  readonly watch?: (metrics: Readonly<Record<string, number>>) => string | undefined;
+}
+
+export interface FitResult {
+  /** The best model, or the last one when nothing was evaluated. */
+  readonly model: Model;
+  /** Of the last step. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Step and value of the best evaluation. */
+  readonly best?: { readonly step: number; readonly value: number };
+  readonly steps: number;
+  readonly reason: "done" | "stopped" | "no improvement";
+}
+
+/**
+ * Trains a model on rows.
+ *
+ * @param options the trainer's, over its own defaults
+ * @throws TrainError with what is required, what came and what to do
+ */
+export async function fitRows<Row>(
+  task: Fit<Row>,
+  options: TrainerOptions,
+  { signal, onStart, onStep, onWarning }: TrainerHooks<Course>,
+): Promise<FitResult> {
+  const o = withDefaults(trainerDefaults, options);
+  const { model, batchSpec, rows, held } = task;
+  checkOptions(o);
+  if (o.earlyStoppingPatience !== undefined && !held)
+    throw new TrainError(
+      "early_stopping_patience: held-out rows are required, there are none; give eval_data, or leave it out",
+    );
+  const trainable = trainableOf(model, o.lora, o.seed);
+  const loss = withFrozen(chosenLoss(task, o), trainable);
+  const plan = planOf(rows, o);
+  const optimizer = optimizerOf(o);
+  if (o.memoryCheck) checkMemory(stepSize(model, trainable, optimizer, plan.largest));
+  const totalSteps = o.maxSteps ?? Math.max(1, Math.ceil(o.numEpochs * plan.stepsPerEpoch));
+  const every = Math.max(1, Math.ceil(totalSteps / 10));
+  const warmupSteps = o.warmupSteps ?? Math.ceil((o.warmupRatio ?? 0) * totalSteps);
+  const loadBest = (o.loadBestModelAtEnd ?? true) && held !== undefined;
+
+  const fingerprint = { ...plan.fingerprint, ...courseOf(o, totalSteps, warmupSteps), ...task.fingerprint };
+
+  const run = o.outputDir === undefined ? undefined : await openRun<LoopState>(o.outputDir, o);
+  let own: Engine | undefined;
+  try {
+    const from = await run?.resume(fingerprint);
+    tellOfResume(o, run, from, onWarning);
+    if (from && from.step > totalSteps)
+      throw new TrainError(
+        `the run is at step ${from.step} already, beyond the ${totalSteps} that are asked for; raise max_steps`,
+      );
+    onStart?.({ totalSteps, step: from?.step ?? 0, tokens: from?.state.num_tokens ?? 0 });
+    const engine = o.engine ?? (own = await createEngine({ provider: o.provider, threads: o.threads }));
+    await task.prepare?.({ engine, run });
+    const frozen = await frozenIn(engine, trainable);
+    const best = bestModel(trainable, run);
+    const watches = [watchLoss(), ...(task.watch ? [once(task.watch)] : [])];
+    const result = await trainLoop({
+      engine,
+      loss,
+      optimizer,
+      maxGradNorm: o.maxGradNorm > 0 ? o.maxGradNorm : undefined,
+      parameters: from ? trainable.trainedOf(await from.model()) : trainable.parameters,
+      batchSpec: frozen.spec(batchSpec),
+      accumulate: o.gradientAccumulation > 1,
+      totalSteps,
+      learningRate: schedule(o.lrSchedulerType, o.learningRate, { totalSteps, warmupSteps }),
+      batchAt: async (step) => {
+        const batch = await plan.batchAt(step);
+        return { ...batch, micro: batch.micro.map(frozen.batch) };
+      },
+      evaluate:
+        held &&
+        (await heldOutEvaluator({
+          engine,
+          loss,
+          batchSpec,
+          rows: held,
+          batchSize: o.evalBatchSize ?? o.batchSize,
+          packing: packing(specsOf(trainable.parameters), optimizer.groupOf),
+          frozen,
+        })),
+      evalSteps: o.evalSteps ?? every,
+      metricForBest: o.metricForBest,
+      greaterIsBetter: !o.metricForBest.endsWith("loss"),
+      patience: o.earlyStoppingPatience,
+      saveSteps: o.saveSteps ?? every,
+      save:
+        run &&
+        (async ({ state, parameters, optimizer }) => {
+          const model = trainable.modelWith(await parameters());
+          await run.save(state.step, { models: { model }, state, arrays: await optimizer() }, fingerprint);
+        }),
+      saveBest: loadBest ? async ({ parameters }) => best.keep(await parameters()) : undefined,
+      report: async (report) => {
+        await run?.log(report.step, report.metrics);
+        for (const watch of watches) {
+          const warning = watch(report.metrics);
+          if (warning !== undefined) onWarning?.(`step ${report.step}: ${warning}`);
+        }
+        await onStep?.(report);
+      },
+      from: from && { state: from.state, optimizer: from.arrays },
+      signal,
+      rescue: () => run?.lastCheckpoint() ?? "there is no checkpoint, since there is no output folder",
+    }).finally(() => frozen.free());
+    const { state, reason } = result;
+    const isOver = reason !== "stopped";
+    const bestIsEarlier = state.best !== undefined && state.best.step < state.step;
+    const kept = loadBest && bestIsEarlier && isOver ? await best.model() : undefined;
+    let final = kept ?? trainable.modelWith(result.parameters);
+    if (isOver && task.finish) final = await task.finish(final, engine);
+    if (run && isOver) await final.save(join(run.dir, "model"));
+    return { model: final, metrics: result.metrics, best: state.best, steps: state.step, reason };
+  } finally {
+    await own?.dispose();
+    await run?.close();
+  }
+}
+
+/** Says what a person who resumes should know. */
+export function tellOfResume(
+  { resume }: TrainerOptions,
+  run: { readonly dir: string } | undefined,
+  from: { readonly note?: string } | undefined,
+  onWarning: (text: string) => void = () => {},
+): void {
+  if (from?.note !== undefined) onWarning(from.note);
+  if (!resume || from) return;
+  onWarning(
+    run
+      ? `${run.dir}: there is no checkpoint to go on from, the run starts at the first step`
+      : "resume: without output_dir there is nothing to go on from, the run starts at the first step",
+  );
+}
+
+const chosenLoss = <Row>({ loss: usual, model }: Fit<Row>, { loss }: TrainerOptions): Loss =>
+  loss ? (params, batch) => loss(params, batch, { config: model.config, usual }) : usual;
+
+/** What else must be the same when a run goes on: how it was optimised, and towards which end its rate falls. */
+const courseOf = (
+  {
+    learningRate,
+    lrSchedulerType,
+    optimizer,
+    weightDecay,
+    maxGradNorm,
+  }: Pick<
+    Required<TrainerOptions>,
+    "learningRate" | "lrSchedulerType" | "optimizer" | "weightDecay" | "maxGradNorm"
+  >,
+  totalSteps: number,
+  warmupSteps: number,
+): Fingerprint => ({
+  learningRate,
+  lrSchedulerType,
+  warmupSteps,
+  optimizer,
+  weightDecay,
+  maxGradNorm,
+  ...(!lrSchedulerType.startsWith("constant") && { totalSteps }),
+});
+
+/** Where the best model waits for the end: in the run's folder, or in memory. */
+function bestModel(trainable: Trainable, run: RunFolder<LoopState> | undefined) {
+  let inMemory: Record<string, HostArray> | undefined;
+  const dir = run && join(run.dir, "best");
+  return {
+    async keep(parameters: Record<string, HostArray>): Promise<void> {
+      if (dir) await trainable.modelWith(parameters).save(dir);
+      else inMemory = parameters;
+    },
+    async model(): Promise<Model | undefined> {
+      if (dir) return trainable.modelWith(trainable.trainedOf(await loadModel(dir)));
+      return inMemory && trainable.modelWith(inMemory);
+    },
+  };
+}
+
+/** A watch that speaks once. */
+const once = <T>(watch: (value: T) => string | undefined) => {
+  let spoken = false;
+  return (value: T): string | undefined => {
+    const text = spoken ? undefined : watch(value);
+    spoken ||= text !== undefined;
+    return text;
+  };
+};
+
+const firstLosses = 3;
+const lossWindow = 8;
+const explosion = 3;
+
+/** Tells when the loss, averaged over some steps, is far above what it began with. */
+function watchLoss(): (metrics: Readonly<Record<string, number>>) => string | undefined {
+  const losses: number[] = [];
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+  let start = Number.NaN;
+  return once(({ loss }: StepReport["metrics"]) => {
+    losses.push(loss as number);
+    if (losses.length > lossWindow) losses.shift();
+    const now = mean(losses);
+    if (losses.length === firstLosses) start = now;
+    return losses.length === lossWindow && start > 0 && now > explosion * start
+      ? `the loss has grown from ${start.toFixed(3)} to ${now.toFixed(3)}; lower the learning rate`
+      : undefined;
+  });
+}

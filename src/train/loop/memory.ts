@@ -1,0 +1,85 @@
+/**
+ * How much memory a training step takes, told before it starts.
+ *
+ *     bytes = 4 ( (5 + s) P + 2 F + B T (3 V + L (14 C + g I + 3 H T)) )
+ *
+ * P parameters that train, F that do not, s copies that the optimiser keeps (2 for Adam), B rows of T tokens, vocabulary V, L layers of width C
+ * with H heads and a feed-forward width I, of which g copies live at once: 3, or 5 where it is gated. The factors were
+ * fitted to the peaks of steps of 0.7 to 124 million parameters (GPT-2 and Llama), which they meet within 15 %.
+ */
+import { freemem } from "node:os";
+import { flatten, sizeOf, type TensorSpec } from "../../graph/index.ts";
+import type { ModelConfig } from "../../models/config/config.ts";
+import { families } from "../../models/families/index.ts";
+import type { Model, Parameters } from "../../models/load.ts";
+import type { Optimizer } from "../../optim/index.ts";
+import { TrainError } from "../errors.ts";
+import { specsOf, type Trainable } from "./trainable.ts";
+
+export interface StepSize {
+  readonly config: ModelConfig;
+  readonly parameters: number;
+  /** Parameters that do not train, such as the base of an adapter. */
+  readonly frozen?: number;
+  /** Numbers that the optimiser keeps for each parameter. */
+  readonly optimizerCopies: number;
+  /** Rows of a micro-batch. */
+  readonly batchSize: number;
+  /** Tokens of its longest row. */
+  readonly length: number;
+}
+
+/** Bytes of a step at its peak, without the process itself. */
+export function estimateMemory(step: StepSize): number {
+  const { config, parameters, frozen = 0, optimizerCopies, batchSize, length } = step;
+  const { vocabSize, numLayers, hiddenSize, intermediateSize, numHeads } = config;
+  const isGated = Object.keys(families[config.family].parameters(config)).some((name) =>
+    name.includes("gate_proj"),
+  );
+  const layer = 14 * hiddenSize + (isGated ? 5 : 3) * intermediateSize + 3 * numHeads * length;
+  const weights = (5 + optimizerCopies) * parameters + 2 * frozen;
+  return 4 * (weights + batchSize * length * (3 * vocabSize + numLayers * layer));
+}
+
+/** Bytes that this process may still take, which in a container are those of its limit. */
+export const availableMemory = (): number =>
+  (process as { availableMemory?: () => number }).availableMemory?.() ?? freemem();
+
+/**
+ * Throws when a step does not fit.
+ *
+ * @throws TrainError with what it needs, what is free, and what to do
+ */
+export function checkMemory(step: StepSize, available = availableMemory()): void {
+  const needed = estimateMemory(step);
+  if (needed <= available) return;
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+  throw new TrainError(
+    `a step takes about ${gigabytes(needed)} of memory (${(step.parameters / 1e6).toFixed(1)}M parameters, ` +
+      `${step.batchSize} rows of ${step.length} tokens), ${gigabytes(available)} are free; lower the batch size ` +
+      "(and raise gradient accumulation) or the maximal length, or go on at your own risk with --no-memory-check",
+  );
+}
+
+/** What a step takes whose largest micro-batch has so many token rows of such a length. */
+export function stepSize(
+  { config, parameters }: Model,
+  trainable: Trainable,
+  optimizer: Optimizer,
+  { rows, length }: { readonly rows: number; readonly length: number },
+): StepSize {
+  const countOf = (arrays: Parameters) => Object.values(arrays).reduce((n, { data }) => n + data.length, 0);
+  const count = countOf(trainable.parameters);
+  const kept = Object.values(flatten<TensorSpec>(optimizer.init(specsOf(trainable.parameters)))).reduce(
+    (n, { shape }) => n + sizeOf(shape as number[]),
+    0,
+  );
+  return {
+    config,
+    parameters: count,
+    frozen: trainable.frozen ? countOf(parameters) : 0,
+    optimizerCopies: kept / count,
+    batchSize: rows,
+    length,
+  };
+}

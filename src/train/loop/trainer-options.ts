@@ -1,0 +1,191 @@
+/**
+ * The options that all trainers share: names and defaults of TRL's and transformers' trainers in camelCase, where
+ * there is no reason to differ.
+ */
+import type { Engine, Provider } from "../../graph/index.ts";
+import type { LoraOptions } from "../../models/adapters/lora.ts";
+import type { ModelConfig } from "../../models/config/config.ts";
+import { adam, adamw, type Optimizer, type ScheduleName, sgd } from "../../optim/index.ts";
+import { TrainError } from "../errors.ts";
+import type { StepReport } from "./loop.ts";
+import type { Loss } from "./step.ts";
+
+/**
+ * A loss in place of the trainer's own, over the model's parameters and the trainer's batch. It is divided by
+ * `batch.num_items`, the items (labels, pairs) of all micro-batches of a step, so that those add up.
+ *
+ * @example
+ * // a little of the squared hidden norm beside the usual loss
+ * const loss: CustomLoss = (params, batch, { usual }) => {
+ *   const { loss, metrics } = usual(params, batch);
+ *   return { loss: add(loss, mul(penalty(params), 1e-3)), ...(metrics && { metrics }) };
+ * };
+ */
+export type CustomLoss = (
+  params: Parameters<Loss>[0],
+  batch: Parameters<Loss>[1],
+  context: { readonly config: ModelConfig; readonly usual: Loss },
+) => ReturnType<Loss>;
+
+export interface TrainerOptions {
+  /** The run's folder: metrics.jsonl, checkpoints, best and final model. Without it nothing is written. */
+  readonly outputDir?: string;
+  readonly learningRate?: number;
+  readonly lrSchedulerType?: ScheduleName;
+  readonly warmupSteps?: number;
+  /** A share of all steps; `warmupSteps` wins. */
+  readonly warmupRatio?: number;
+  /** Rows (or pairs) of a micro-batch, which is what memory pays for. */
+  readonly batchSize?: number;
+  /** Micro-batches of one update. */
+  readonly gradientAccumulation?: number;
+  readonly numEpochs?: number;
+  /** Updates; wins over `numEpochs`. */
+  readonly maxSteps?: number;
+  /** 0 turns clipping off. */
+  readonly maxGradNorm?: number;
+  readonly weightDecay?: number;
+  /** Trains an adapter instead of the whole model; `{}` for one with the defaults. */
+  readonly lora?: LoraOptions;
+  readonly optimizer?: "adamw" | "adam" | "sgd";
+  readonly adamBeta1?: number;
+  readonly adamBeta2?: number;
+  readonly adamEpsilon?: number;
+  readonly momentum?: number;
+  /** Of the rows' order and of what is drawn at the start. */
+  readonly seed?: number;
+  /** Rows of like length share a batch, which saves padding. Default true. */
+  readonly groupByLength?: boolean;
+  /** Rows of a batch of held-out rows; by default `batchSize`. */
+  readonly evalBatchSize?: number;
+  /** Updates between evaluations; by default ten a run. */
+  readonly evalSteps?: number;
+  /** Updates between checkpoints; by default ten a run. */
+  readonly saveSteps?: number;
+  /** Checkpoints that are kept. */
+  readonly saveTotalLimit?: number;
+  /** Evaluations without improvement after which training stops. Needs held-out rows. */
+  readonly earlyStoppingPatience?: number;
+  /** A metric of the evaluation, such as eval_loss; those that end in "loss" are better when smaller. */
+  readonly metricForBest?: string;
+  /** End with the best model instead of the last one. Default: when there are held-out rows. */
+  readonly loadBestModelAtEnd?: boolean;
+  /** Go on from the newest checkpoint in `outputDir`. */
+  readonly resume?: boolean;
+  /** Replace a run that is in `outputDir`. */
+  readonly overwrite?: boolean;
+  /** Refuse to start when a step is estimated not to fit into memory. Default true. */
+  readonly memoryCheck?: boolean;
+  /** In place of the trainer's own loss. */
+  readonly loss?: CustomLoss;
+  /** Where the graph runs; by default ONNX Runtime in this process. */
+  readonly engine?: Engine;
+  readonly provider?: Provider;
+  readonly threads?: number;
+}
+
+/** Defaults, as the help texts print them. */
+export const trainerDefaults = {
+  learningRate: 2e-5,
+  lrSchedulerType: "linear",
+  batchSize: 8,
+  gradientAccumulation: 1,
+  numEpochs: 3,
+  maxGradNorm: 1,
+  weightDecay: 0,
+  optimizer: "adamw",
+  adamBeta1: 0.9,
+  adamBeta2: 0.999,
+  adamEpsilon: 1e-8,
+  momentum: 0.9,
+  seed: 42,
+  groupByLength: true,
+  saveTotalLimit: 2,
+  metricForBest: "eval_loss",
+  memoryCheck: true,
+} as const satisfies Partial<TrainerOptions>;
+
+/** What a caller of a trainer listens to; `Start` is what will be trained on. */
+export interface TrainerHooks<Start> {
+  /** Ends training after the current step, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  /** Before the first step. */
+  readonly onStart?: (start: Start) => void;
+  readonly onStep?: (report: StepReport) => void | Promise<void>;
+  /** Something that a person should know, in one sentence. */
+  readonly onWarning?: (text: string) => void;
+}
+
+/** Where a run begins: steps and tokens that are behind it when it is resumed, and all its steps. */
+export interface Course {
+  readonly totalSteps: number;
+  readonly step: number;
+  /** `num_tokens` at the start; a rate counts from here. */
+  readonly tokens: number;
+}
+
+/** The options over defaults; an option that is `undefined` was not given. */
+export function withDefaults<D extends object, O extends object>(
+  defaults: D,
+  options: O,
+): O & { [K in keyof D]: K extends keyof O ? Exclude<O[K], undefined> : D[K] } {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) } as never;
+}
+
+type OptimizerOptions = Readonly<
+  Record<"adamBeta1" | "adamBeta2" | "adamEpsilon" | "momentum" | "weightDecay", number>
+>;
+
+const optimizers: Record<NonNullable<TrainerOptions["optimizer"]>, (o: OptimizerOptions) => Optimizer> = {
+  adamw: (o) => adamw(adamOptions(o)),
+  adam: (o) => adam(adamOptions(o)),
+  sgd: ({ momentum, weightDecay }) => sgd({ momentum, weightDecay }),
+};
+
+const adamOptions = ({ adamBeta1, adamBeta2, adamEpsilon, weightDecay }: OptimizerOptions) => ({
+  betas: [adamBeta1, adamBeta2] as const,
+  eps: adamEpsilon,
+  weightDecay,
+});
+
+/** The optimiser that the options name. */
+export function optimizerOf(options: TrainerOptions): Optimizer {
+  const o = withDefaults(trainerDefaults, options);
+  return optimizers[o.optimizer](o);
+}
+
+const atLeastOne = [
+  "batchSize",
+  "gradientAccumulation",
+  "maxSteps",
+  "evalBatchSize",
+  "evalSteps",
+  "saveSteps",
+  "saveTotalLimit",
+  "earlyStoppingPatience",
+] as const;
+const notNegative = ["learningRate", "warmupSteps", "warmupRatio", "weightDecay", "maxGradNorm"] as const;
+
+/**
+ * Refuses figures that cannot be meant, under the names of recipes.
+ *
+ * @throws TrainError with the option, what it needs and what came
+ */
+export function checkOptions(options: TrainerOptions): void {
+  const refuse = (name: keyof TrainerOptions, required: string) => {
+    const key = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    throw new TrainError(`${key}: ${required} is required, got ${String(options[name])}`);
+  };
+  for (const name of atLeastOne) {
+    const value = options[name];
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1))
+      refuse(name, "a whole number of at least 1");
+  }
+  for (const name of notNegative) {
+    const value = options[name];
+    if (value !== undefined && !(value >= 0 && Number.isFinite(value)))
+      refuse(name, "a number of at least 0");
+  }
+  if (options.numEpochs !== undefined && !(options.numEpochs > 0)) refuse("numEpochs", "a number above 0");
+}

@@ -1,0 +1,61 @@
+/** What PPO refuses: input that does not fit, a start at which a ratio is not 1, updates that are not finite. */
+import { TrainError } from "../errors.ts";
+import type { UpdateFigures } from "./ppo-updater.ts";
+import type { RolloutPrompt } from "./rollouts.ts";
+
+/** What `step` needs of a response. */
+export interface StepResponse {
+  readonly ids: readonly number[];
+  /** Of the policy that sampled, in nats a token; computed when they are left out. */
+  readonly logProbs?: readonly number[] | undefined;
+  readonly terminated: boolean;
+}
+
+export interface StepInput {
+  readonly prompts: readonly Pick<RolloutPrompt, "ids">[];
+  /** `responses[i]` answers `prompts[i]`. */
+  readonly responses: readonly StepResponse[];
+  /** A score for each response. */
+  readonly rewards: readonly number[];
+}
+
+/** Log ratios at the start may differ from 0 by rounding alone. */
+const startTolerance = 1e-3;
+
+/** At the start of a run nothing has been learned yet, so the ratio is 1 and the KL 0, but for rounding. */
+export function checkStart(difference: number, which: string, temperature: number): void {
+  if (difference < startTolerance) return;
+  throw new TrainError(
+    `the log-probabilities ${which} differ by up to ${difference.toExponential(1)} nats before the first update, ` +
+      `less than ${startTolerance} is required: were the responses sampled from this policy at temperature ${temperature}, ` +
+      "without top-k, top-p or dropout?",
+  );
+}
+
+export const largestDifference = (a: readonly Float64Array[], b: readonly Float64Array[]): number =>
+  Math.max(...a.flatMap((row, i) => Array.from(row, (x, t) => Math.abs(x - (b[i]?.[t] as number)))));
+
+/** @throws TrainError unless there are `rows` prompts, responses with tokens, and finite rewards */
+export function checkInput({ prompts, responses, rewards }: StepInput, rows: number): void {
+  const counts = [prompts.length, responses.length, rewards.length];
+  if (counts.some((n) => n !== rows))
+    throw new TrainError(
+      `step: ${rows} prompts, responses and rewards are required (batch_size * gradient_accumulation), got ${counts.join(", ")}`,
+    );
+  const bad = rewards.findIndex((x) => !Number.isFinite(x));
+  if (bad >= 0) throw new TrainError(`step: rewards must be finite, number ${bad} is ${rewards[bad]}`);
+  for (const [i, { ids, logProbs }] of responses.entries())
+    if (ids.length === 0 || (logProbs && logProbs.length !== ids.length))
+      throw new TrainError(
+        `step: a response needs tokens, and a log-probability for each where they are given; response ${i} has ${ids.length} and ${logProbs?.length}`,
+      );
+}
+
+/** @throws TrainError with the first update whose figures are not finite */
+export function checkFinite(updates: readonly UpdateFigures[], step: number): void {
+  const bad = updates.findIndex((update) => !Object.values(update).every(Number.isFinite));
+  if (bad >= 0)
+    throw new TrainError(
+      `step ${step}: update ${bad + 1} is not finite (${JSON.stringify(updates[bad])}), training stops; lower the learning rate`,
+    );
+}

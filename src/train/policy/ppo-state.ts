@@ -1,0 +1,55 @@
+/** Where a run of PPO stands, and how it goes on from a checkpoint. */
+import type { HostArray } from "../../graph/index.ts";
+import type { Model, Parameters } from "../../models/load.ts";
+import type { PpoParts } from "./ppo-parts.ts";
+
+/** Where a run stands; JSON. */
+export interface PpoState {
+  /** Iterations that are done. */
+  step: number;
+  episode: number;
+  /** Tokens of prompts and responses. */
+  num_tokens: number;
+  klCoef: number;
+}
+
+/** What a trainer goes on from. */
+export interface PpoFrom {
+  readonly state: PpoState;
+  readonly arrays: Readonly<Record<string, HostArray>>;
+  readonly model: () => Promise<Model>;
+  readonly critic: () => Promise<Model>;
+}
+
+/**
+ * Adapters as arrays of a checkpoint: the critic is saved as a whole model, from which its adapter cannot be told.
+ */
+export const adapterArrays = ({ policy, critic }: Record<"policy" | "critic", Parameters>) => ({
+  ...under("adapters.policy", policy),
+  ...under("adapters.critic", critic),
+});
+
+const under = (prefix: string, arrays: Parameters): Record<string, HostArray> =>
+  Object.fromEntries(Object.entries(arrays).map(([name, array]) => [`${prefix}.${name}`, array]));
+
+const below = (prefix: string, arrays: Parameters): Record<string, HostArray> =>
+  Object.fromEntries(
+    Object.entries(arrays)
+      .filter(([name]) => name.startsWith(`${prefix}.`))
+      .map(([name, array]) => [name.slice(prefix.length + 1), array]),
+  );
+
+/** Parameters and optimiser state of a checkpoint; `adapted`: under LoRA. */
+export async function startFrom(
+  { arrays, model, critic }: PpoFrom,
+  { policy, critic: own }: PpoParts,
+  adapted: boolean,
+) {
+  const isState = ([name]: [string, unknown]) => !name.startsWith("adapters.");
+  return {
+    state: Object.fromEntries(Object.entries(arrays).filter(isState)),
+    parameters: adapted
+      ? { policy: below("adapters.policy", arrays), critic: below("adapters.critic", arrays) }
+      : { policy: policy.trainedOf(await model()), critic: own.trainedOf(await critic()) },
+  };
+}

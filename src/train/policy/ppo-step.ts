@@ -1,0 +1,275 @@
+/**
+ * One iteration of PPO on responses that are there already: reference and values, advantages, updates.
+ *
+ * `ppo` (ppo.ts) is the loop around it; whoever samples or scores elsewhere calls `step` with what came of it.
+ */
+
+import {
+  createTokenPass,
+  exactKlFigure,
+  logProbsFigure,
+  type TokenFigure,
+} from "../../evaluate/token-pass.ts";
+import {
+  type Engine,
+  type HostArray,
+  type Resident,
+  type Tensor,
+  type Tree,
+  unflatten,
+} from "../../graph/index.ts";
+import { createEngine } from "../../graph/node.ts";
+import { randomBits } from "../../graph/random.ts";
+import { loadModel, type Model } from "../../models/load.ts";
+import type { TokenSequence } from "../../models/response-rows.ts";
+import { adam, adamw, type Optimizer, schedule } from "../../optim/index.ts";
+import { TrainError } from "../errors.ts";
+import { checkMemory, stepSize } from "../loop/memory.ts";
+import { checkVocabulary } from "../loop/same-vocabulary.ts";
+import { trainableOf } from "../loop/trainable.ts";
+import { optimizerOf } from "../loop/trainer-options.ts";
+import { type PpoSettings, type PpoStepOptions, settingsOf } from "../ppo-options.ts";
+import { type klTerms, nextKlCoef } from "./kl.ts";
+import { checkFinite, checkInput, checkStart, largestDifference, type StepInput } from "./ppo-checks.ts";
+import { type Critic, criticFrom, separateCritic, sharedCritic } from "./ppo-critic.ts";
+import { experienceOf, importanceOf, penalised, sampledKl } from "./ppo-experience.ts";
+import { ppoMetrics, responseKl } from "./ppo-metrics.ts";
+import { baseOf, frozenSpecs, type PpoParts, policyOf, trainedSpecs, valuesFigure } from "./ppo-parts.ts";
+import { planUpdates } from "./ppo-plan.ts";
+import { adapterArrays, type PpoFrom, type PpoState, startFrom } from "./ppo-state.ts";
+import { createUpdater } from "./ppo-updater.ts";
+import { createSampler, type RolloutPrompt, type RolloutResponse } from "./rollouts.ts";
+
+export interface PpoCourse {
+  /** Iterations over which the learning rate falls and an annealed KL coefficient changes. */
+  readonly totalSteps: number;
+  /** In tokens; with it, a step that does not fit into memory is refused, unless `memoryCheck` is off. */
+  readonly longestPrompt?: number | undefined;
+  readonly from?: PpoFrom | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
+}
+
+export interface Ppo {
+  readonly state: Readonly<PpoState>;
+  /** Responses of the policy as it is now; a function of seed and iteration. */
+  rollout(prompts: readonly RolloutPrompt[], signal?: AbortSignal): Promise<RolloutResponse[]>;
+  /** Learns from an iteration's responses; metrics as in ppo-metrics.ts. */
+  step(input: StepInput): Promise<Record<string, number>>;
+  policy(): Promise<Model>;
+  critic(): Promise<Model>;
+  /** Of both optimisers; and adapters, where the models that are saved do not tell them. */
+  arrays(): Promise<Record<string, HostArray>>;
+  dispose(): Promise<void>;
+}
+
+/** Responses that are sampled together, where memory does not ask for more than a micro-batch anyway. */
+const rolloutRows = 64;
+
+const optimizerFor = (o: PpoSettings): Optimizer => {
+  if (o.optimizer === "sgd") return optimizerOf(o);
+  return (o.optimizer === "adamw" ? adamw : adam)({
+    betas: [o.adamBeta1, o.adamBeta2],
+    eps: o.adamEpsilon,
+    weightDecay: o.weightDecay,
+    epsilonPlacement: o.epsilonPlacement,
+  });
+};
+
+async function criticOfOptions(o: PpoSettings, model: Model): Promise<Critic> {
+  if (o.sharedBackbone) return sharedCritic(model);
+  if (o.critic === "reward") throw new TrainError('critic: "reward" needs a reward that is a model');
+  const given = typeof o.critic === "string" && o.critic !== "policy" ? await loadModel(o.critic) : o.critic;
+  const start = given === "policy" ? criticFrom(model) : criticFrom(given as Model, "keep");
+  checkVocabulary(model, start, "critic");
+  return separateCritic(start, o.lora, o.seed + 1);
+}
+
+/**
+ * Prepares policy, critic, reference and optimisers in an engine.
+ *
+ * @throws TrainError for options that contradict each other and models that do not fit together
+ * @example
+ * const trainer = await createPpo({ model, learningRate: 1e-5 }, { totalSteps: 10 });
+ * const responses = await trainer.rollout(prompts);
+ * const metrics = await trainer.step({ prompts, responses, rewards: responses.map(({ ids }) => -ids.length) });
+ */
+export async function createPpo(
+  options: PpoStepOptions,
+  { totalSteps, longestPrompt, from, onWarning }: PpoCourse,
+): Promise<Ppo> {
+  const o = settingsOf(options);
+  const { model } = o;
+  const { config, tokenizer } = model;
+  if (!tokenizer) throw new TrainError(`${model.name}: ppo needs a tokenizer, the model has none`);
+  const reference = o.refModel ?? model;
+  checkVocabulary(model, reference, "ref_model");
+  const parts: PpoParts = {
+    config,
+    policy: trainableOf(model, o.lora, o.seed),
+    critic: await criticOfOptions(o, model),
+  };
+  const optimizer = optimizerFor(o);
+  const rows = o.batchSize * o.gradientAccumulation;
+  if (o.memoryCheck && longestPrompt !== undefined) {
+    const largest = { rows: o.batchSize, length: longestPrompt + o.responseLength };
+    const step = stepSize(model, parts.policy, optimizer, largest);
+    const critic = stepSize(model, parts.critic.trainable, optimizer, largest);
+    checkMemory({ ...step, parameters: step.parameters + critic.parameters });
+  }
+  const engine: Engine =
+    o.engine ??
+    (await createEngine({
+      ...(o.provider !== undefined && { provider: o.provider }),
+      ...(o.threads !== undefined && { threads: o.threads }),
+    }));
+
+  const updater = await createUpdater(
+    engine,
+    parts,
+    { policy: optimizer, critic: optimizer },
+    {
+      ...o,
+      ...(o.klIn === "loss" && { klTerm: o.klEstimator as keyof typeof klTerms }),
+    },
+    from && (await startFrom(from, parts, o.lora !== undefined)),
+  );
+  const { weights } = updater;
+
+  const referenceIsBase = o.lora !== undefined && o.refModel === undefined;
+  const fixed = referenceIsBase ? {} : unflatten(reference.parameters);
+  const referenceOf = referenceIsBase
+    ? baseOf
+    : (all: Tree<Tensor>): Tree<Tensor> => all.fixed as Tree<Tensor>;
+  const pass = (figure: TokenFigure, still: Tree<HostArray> = {}) =>
+    createTokenPass(engine, figure, {
+      weights: { params: trainedSpecs(parts), frozen: frozenSpecs(parts) },
+      fixed: still,
+      batchSize: o.batchSize,
+    });
+  const passes = {
+    reference: await pass(logProbsFigure(reference.config, referenceOf), fixed),
+    values: await pass(valuesFigure(parts)),
+    policy: await pass(logProbsFigure(config, policyOf(parts))),
+    ...(o.klEstimator === "exact" && {
+      exactKl: await pass(exactKlFigure(config, policyOf(parts), referenceOf), fixed),
+    }),
+  };
+  const run = (name: keyof typeof passes, sequences: readonly TokenSequence[]) =>
+    (passes[name] as NonNullable<(typeof passes)[typeof name]>).run(weights, sequences, o.temperature);
+
+  const merged = async (): Promise<Tree<HostArray>> =>
+    unflatten(parts.policy.modelWith((await updater.parameters()).policy).parameters);
+  const sampler = createSampler(
+    engine,
+    config,
+    o.lora || o.int8Rollouts ? merged : (weights.params.policy as Tree<Resident>),
+    {
+      tokenizer,
+      temperature: o.temperature,
+      maxNewTokens: o.responseLength,
+      stopTokenIds: o.stopTokenIds,
+      batchSize: Math.max(o.batchSize, Math.min(rows, rolloutRows)),
+      int8: o.int8Rollouts,
+    },
+  );
+  const rate = (peak: number) =>
+    schedule(o.lrSchedulerType, peak, {
+      totalSteps,
+      warmupSteps: o.warmupSteps || Math.ceil((o.warmupRatio ?? 0) * totalSteps),
+    });
+  const [policyRate, criticRate] = [rate(o.learningRate), rate(o.criticLearningRate ?? o.learningRate)];
+  const state: PpoState = { step: 0, episode: 0, num_tokens: 0, klCoef: o.klCoef, ...from?.state };
+  let checked = false;
+
+  /** The policy's log-probabilities before the updates: as stored at sampling, or computed where they cannot be that. */
+  async function oldPolicy(sequences: readonly TokenSequence[], { responses }: StepInput) {
+    const stored = responses.every(({ logProbs }) => logProbs)
+      ? responses.map(({ logProbs }) => Float64Array.from(logProbs as readonly number[]))
+      : undefined;
+    if (stored && checked && !o.int8Rollouts) return { logProbs: stored };
+    const computed = await run("policy", sequences);
+    if (!stored) return { logProbs: computed };
+    checked = true;
+    const offset = largestDifference(stored, computed);
+    if (o.int8Rollouts) return { logProbs: computed, importance: importanceOf(computed, stored), offset };
+    checkStart(offset, "at sampling and in training", o.temperature);
+    return { logProbs: stored };
+  }
+
+  return {
+    state,
+    rollout: (prompts, signal) =>
+      sampler.sample(prompts, { seed: randomBits(o.seed, state.step), ...(signal && { signal }) }),
+
+    async step(input) {
+      checkInput(input, rows);
+      const { prompts, responses, rewards } = input;
+      const started = performance.now();
+      const isStart = state.step === 0;
+      const { klCoef } = state;
+      const sequences = responses.map(({ ids }, i) => ({
+        promptIds: (prompts[i] as RolloutPrompt).ids,
+        ids,
+      }));
+      const terminated = responses.map((response) => response.terminated);
+
+      const { logProbs, importance, offset } = await oldPolicy(sequences, input);
+      const refLogProbs = await run("reference", sequences);
+      const values = await run("values", sequences);
+      if (isStart && !o.refModel && !o.int8Rollouts)
+        checkStart(largestDifference(logProbs, refLogProbs), "of policy and reference", o.temperature);
+      const kl =
+        o.klEstimator === "exact"
+          ? await run("exactKl", sequences)
+          : sampledKl(o.klEstimator, logProbs, refLogProbs);
+      const scores = penalised(rewards, terminated, o.missingEosPenalty);
+      const found = { sequences, oldLogProbs: logProbs, refLogProbs, values, kl, scores, klCoef, importance };
+      const experience = experienceOf(found, o);
+      const scored = performance.now();
+
+      const plan = planUpdates(sequences, { ...o, seed: randomBits(o.seed, state.step, 1) });
+      const learningRate = policyRate(state.step);
+      const updates = await updater.update(experience, plan, {
+        temperature: o.temperature,
+        learningRate,
+        criticLearningRate: criticRate(state.step),
+      });
+      checkFinite(updates, state.step + 1);
+      if (isStart && updates[0]?.max_log_ratio !== undefined)
+        checkStart(updates[0].max_log_ratio, "at sampling and in the update", o.temperature);
+
+      state.step++;
+      state.episode += responses.length;
+      state.num_tokens += sequences.reduce((n, s) => n + s.promptIds.length + s.ids.length, 0);
+      const reading = { step: state.step, totalSteps, kl: responseKl({ kl }), responses: responses.length };
+      state.klCoef = nextKlCoef(klCoef, o, reading);
+      if (offset !== undefined && isStart)
+        onWarning?.(`sampling in 8 bits moves log-probabilities by up to ${offset.toFixed(3)} nats`);
+      return {
+        ...ppoMetrics({ kl, logProbs, scores, terminated, klCoef, updates }),
+        ...(offset !== undefined && { "val/sampling_offset": offset }),
+        lr: learningRate,
+        episode: state.episode,
+        num_tokens: state.num_tokens,
+        "time/score": (scored - started) / 1000,
+        "time/update": (performance.now() - scored) / 1000,
+      };
+    },
+
+    policy: async () => parts.policy.modelWith((await updater.parameters()).policy),
+    async critic() {
+      const trained = await updater.parameters();
+      return parts.critic.modelWith(parts.policy.modelWith(trained.policy), trained.critic);
+    },
+    arrays: async () => ({
+      ...(await updater.state()),
+      ...(o.lora && adapterArrays(await updater.parameters())),
+    }),
+    async dispose() {
+      await sampler.dispose();
+      for (const p of Object.values(passes)) await p.dispose();
+      await updater.free();
+      if (!o.engine) await engine.dispose();
+    },
+  };
+}

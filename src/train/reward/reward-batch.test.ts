@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Pair } from "../../data/pair.ts";
+import { openLocalEngine } from "../../graph/engine/node-providers.ts";
+import { compile, type HostArray, hostArray, type LocalEngine, unflatten } from "../../graph/index.ts";
+import { configOf, type Family } from "../../models/config/config.ts";
+import { createModel } from "../../models/load.ts";
+import { parameterSpecs } from "../../models/model.ts";
+import { withScoreHead } from "../../models/score-head.ts";
+import type { Pooling } from "../../reward/pooling.ts";
+import { createScorer } from "../../reward/scorer.ts";
+import { collateRewards, layoutOf, responseIds, rewardRows, rewardSpec } from "./reward-batch.ts";
+import { rewardLoss } from "./reward-loss.ts";
+
+let engine: LocalEngine;
+beforeAll(async () => {
+  engine = await openLocalEngine({ threads: 1 });
+});
+afterAll(() => engine.dispose());
+
+const ids = (n: number, from: number) =>
+  Int32Array.from({ length: n }, (_, i) => 3 + ((from * 7 + i * 5) % 40));
+const pairs = (
+  [
+    [3, 4, 6],
+    [1, 2, 2],
+    [5, 9, 1],
+    [0, 2, 4],
+    [2, 1, 3],
+  ] as const
+).map(
+  ([prompt, chosen, rejected], i): Pair => ({
+    prompt: ids(prompt, i),
+    chosen: ids(chosen, i + 10),
+    rejected: ids(rejected, i + 20),
+    texts: { prompt: "", chosen: "", rejected: "" },
+    row: {},
+    source: { file: "row", line: i + 1 },
+  }),
+);
+
+describe.each([
+  ["gpt2", "last"],
+  ["llama", "last"],
+  ["llama", "mean"],
+  ["gpt_neo", "last"],
+  ["bert", "cls"],
+  ["bert", "mean"],
+  ["distilbert", "last"],
+] as [Family, Pooling][])("pairs that share rows, %s, pooling %s", (family, pooling) => {
+  const sizes = { vocabSize: 48, hiddenSize: 16, numLayers: 2, numHeads: 2, maxPositions: 64 };
+  const base = createModel(configOf(family, sizes, { initializer_range: 0.3 }), 3);
+  const model = withScoreHead(base, { seed: 5, entries: { pooling } });
+  const { config, parameters } = model;
+  const layout = layoutOf(config);
+
+  it("have the scores that each response has alone", async () => {
+    const batchSpec = { ...rewardSpec(layout), num_items: { dtype: "float32" as const, shape: [] } };
+    const program = compile(
+      (params, batch) => {
+        const { loss, metrics } = rewardLoss(config)(params, batch);
+        return { loss, ...metrics };
+      },
+      [parameterSpecs(config), batchSpec] as const,
+    );
+    const batch = { ...collateRewards(pairs, layout), num_items: hostArray("float32", [], [pairs.length]) };
+    const out = await engine.run(await engine.load(program), [unflatten(parameters), batch]);
+    const found = Object.fromEntries(
+      Object.entries(out).map(([name, x]) => [name, Number((x as HostArray).data[0])]),
+    );
+    const scorer = await createScorer(engine, model, { batchSize: 1 });
+    const chosen = await scorer.scores(pairs.map((pair) => responseIds(pair, "chosen")));
+    const rejected = await scorer.scores(pairs.map((pair) => responseIds(pair, "rejected")));
+    await scorer.dispose();
+    const mean = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / xs.length;
+    const leads = chosen.map((x, i) => x - (rejected[i] as number));
+    const wanted = {
+      loss: mean(leads.map((d) => Math.log1p(Math.exp(-d)))),
+      accuracy: mean(leads.map((d) => Number(d > 0))),
+      margin: mean(leads),
+      min_reward: Math.min(...chosen, ...rejected),
+      mean_reward: mean([...chosen, ...rejected]),
+      max_reward: Math.max(...chosen, ...rejected),
+    };
+    for (const [name, value] of Object.entries(wanted)) expect(found[name], name).toBeCloseTo(value, 4);
+    expect(new Set(leads.map((d) => d.toFixed(3))).size).toBe(pairs.length);
+  });
+});
+
+it("a prompt stands once before both responses, and rows are filled before there are more of them", () => {
+  const config = configOf("llama", {
+    vocabSize: 48,
+    hiddenSize: 8,
+    numLayers: 1,
+    numHeads: 1,
+    maxPositions: 64,
+  });
+  const layout = layoutOf(config, { margin: true });
+  const { input_ids, places, margin } = collateRewards(pairs, layout) as Record<string, HostArray>;
+  expect(input_ids?.shape).toEqual([4, 16]); // 15, 13, 6 + 6 and 5 tokens; apart they take 10 rows of 14
+  expect(places?.shape).toEqual([2, 5]);
+  expect(margin?.data).toEqual(new Float32Array(5));
+  const rows = rewardRows(pairs, layout);
+  expect(rows.shape?.(pairs[0] as Pair)).toEqual({ rows: 1, length: 13 });
+  expect(rows.sequences(pairs[0] as Pair).reduce((n, list) => n + list.length, 0)).toBe(16);
+});

@@ -1,0 +1,169 @@
+/**
+ * Pairs as batches of a reward model, with little padding.
+ *
+ * For a decoder a pair is one run of tokens: the prompt once, and behind it both responses as branches that do not see
+ * each other. An encoder's tokens see what follows them, so there each response is a run with its own prompt. Runs fill
+ * rows that are as long as the longest one, first fit with the longest first; segments keep them apart.
+ *
+ *     row        p0 p1 c0 c1 r0 r1 r2 | q0 c0 r0 r1 | padding        two pairs of a decoder
+ *     segment     1  1  1  1  1  1  1    2  2  2  2    0
+ *     branch      0  0  1  1  2  2  2    0  1  2  2    0
+ *     position    0  1  2  3  2  3  4    0  1  1  2    0
+ */
+import type { RowList } from "../../data/list.ts";
+import type { Pair } from "../../data/pair.ts";
+import { type HostArray, hostArray, type TensorSpec } from "../../graph/index.ts";
+import type { ModelConfig } from "../../models/config/config.ts";
+import { families } from "../../models/families/index.ts";
+import { tokenSpec } from "../../models/model.ts";
+import { type Pooling, poolingOf } from "../../reward/pooling.ts";
+import type { Rows } from "../loop/plan.ts";
+
+/** What of a model a batch depends on, and what pairs bring besides their tokens. */
+export interface PairLayout {
+  readonly encoder: boolean;
+  readonly pooling: Pooling;
+  readonly margin: boolean;
+  readonly tie: boolean;
+}
+
+export const layoutOf = (
+  config: ModelConfig,
+  facts: Partial<Pick<PairLayout, "margin" | "tie">> = {},
+): PairLayout => ({
+  encoder: families[config.family].encoder ?? false,
+  pooling: poolingOf(config),
+  margin: facts.margin ?? false,
+  tie: facts.tie ?? false,
+});
+
+const perPair: TensorSpec = { dtype: "float32", shape: ["B"] };
+const tokens = tokenSpec(["R", "T"]);
+
+/**
+ * B pairs in R rows of T tokens. `places` are those of the hidden states [R T] that are scored, [0, b] that of the
+ * chosen response of pair b and [1, b] that of the rejected one; a mean has `weights` instead.
+ */
+export const rewardSpec = ({ encoder, pooling, margin, tie }: PairLayout): Record<string, TensorSpec> => ({
+  input_ids: tokens,
+  position_ids: tokens,
+  segment_ids: tokens,
+  ...(!encoder && { branch_ids: tokens }),
+  ...(pooling === "mean"
+    ? { weights: { dtype: "float32", shape: [2, "B", "R", "T"] } satisfies TensorSpec }
+    : { places: tokenSpec([2, "B"]) }),
+  ...(margin && { margin: perPair }),
+  ...(tie && { tie: perPair }),
+});
+
+/** Prompt and response as one row of ids. */
+export function responseIds({ prompt, ...responses }: Pair, side: Side): Int32Array {
+  const ids = new Int32Array(prompt.length + responses[side].length);
+  ids.set(prompt);
+  ids.set(responses[side], prompt.length);
+  return ids;
+}
+
+const sides = ["chosen", "rejected"] as const;
+type Side = (typeof sides)[number];
+
+/** A run: a prompt, and the responses of the pair that follow it. */
+interface Run {
+  readonly pair: number;
+  readonly prompt: Int32Array;
+  readonly responses: readonly { readonly side: number; readonly ids: Int32Array }[];
+}
+
+const runsOf = (pair: Pair, index: number, encoder: boolean): Run[] => {
+  const responses = sides.map((name, side) => ({ side, ids: pair[name] }));
+  const run = (those: Run["responses"]): Run => ({ pair: index, prompt: pair.prompt, responses: those });
+  return encoder ? responses.map((response) => run([response])) : [run(responses)];
+};
+
+const sizeOf = ({ prompt, responses }: Run): number =>
+  responses.reduce((size, { ids }) => size + ids.length, prompt.length);
+
+const multipleOf = 8; // fewer lengths, fewer shapes
+
+/** Runs by rows. */
+function packed(runs: readonly Run[]): { rows: Run[][]; length: number } {
+  const bySize = [...runs].sort((a, b) => sizeOf(b) - sizeOf(a));
+  const length = Math.ceil(sizeOf(bySize[0] as Run) / multipleOf) * multipleOf;
+  const rows: { runs: Run[]; room: number }[] = [];
+  for (const run of bySize) {
+    const size = sizeOf(run);
+    const row = rows.find(({ room }) => room >= size);
+    if (row) {
+      row.runs.push(run);
+      row.room -= size;
+    } else rows.push({ runs: [run], room: length - size });
+  }
+  return { rows: rows.map((row) => row.runs), length };
+}
+
+/** Pairs as the rows of a plan. */
+export const rewardRows = (pairs: RowList<Pair>, layout: PairLayout): Rows<Pair> => ({
+  list: pairs,
+  sequences: ({ prompt, chosen, rejected }) => [prompt, chosen, prompt, rejected],
+  shape: (pair) => {
+    const sizes = runsOf(pair, 0, layout.encoder).map(sizeOf);
+    return { rows: sizes.length, length: Math.max(...sizes) };
+  },
+  items: () => 1,
+  sources: ({ source }) => [source],
+  collate: (rows) => collateRewards(rows, layout),
+});
+
+/** The arrays of `rewardSpec`. */
+export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Record<string, HostArray> {
+  const { encoder, pooling, margin, tie } = layout;
+  const { rows, length } = packed(pairs.flatMap((pair, i) => runsOf(pair, i, encoder)));
+  const size = rows.length * length;
+  const names = ["input_ids", "position_ids", "segment_ids", "branch_ids"] as const;
+  const [ids, positions, segments, branches] = names.map(() => new BigInt64Array(size)) as [
+    BigInt64Array,
+    BigInt64Array,
+    BigInt64Array,
+    BigInt64Array,
+  ];
+  const places = new BigInt64Array(2 * pairs.length);
+  const weights = new Float32Array(pooling === "mean" ? 2 * pairs.length * size : 0);
+  for (const [r, runs] of rows.entries()) {
+    let at = r * length;
+    for (const [segment, { pair, prompt, responses }] of runs.entries()) {
+      const put = (list: Int32Array, from: number, branch: number) => {
+        for (const [i, id] of list.entries()) {
+          ids[at] = BigInt(id);
+          positions[at] = BigInt(from + i);
+          segments[at] = BigInt(segment + 1);
+          branches[at++] = BigInt(branch);
+        }
+      };
+      const start = at;
+      put(prompt, 0, 0);
+      for (const { side, ids: response } of responses) {
+        const begin = at;
+        put(response, prompt.length, encoder ? 0 : side + 1);
+        const row = side * pairs.length + pair;
+        places[row] = BigInt(pooling === "cls" ? start : at - 1);
+        if (pooling !== "mean") continue;
+        const share = 1 / (prompt.length + response.length);
+        weights.fill(share, row * size + start, row * size + start + prompt.length);
+        weights.fill(share, row * size + begin, row * size + at);
+      }
+    }
+  }
+  const shape = [rows.length, length];
+  const perPair = (of: (pair: Pair) => number) => hostArray("float32", [pairs.length], pairs.map(of));
+  return {
+    input_ids: hostArray("int64", shape, ids),
+    position_ids: hostArray("int64", shape, positions),
+    segment_ids: hostArray("int64", shape, segments),
+    ...(!encoder && { branch_ids: hostArray("int64", shape, branches) }),
+    ...(pooling === "mean"
+      ? { weights: hostArray("float32", [2, pairs.length, ...shape], weights) }
+      : { places: hostArray("int64", [2, pairs.length], places) }),
+    ...(margin && { margin: perPair((pair) => pair.margin ?? 0) }),
+    ...(tie && { tie: perPair((pair) => (pair.tie ? 1 : 0)) }),
+  };
+}

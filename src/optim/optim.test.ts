@@ -17,13 +17,16 @@ import {
   type AdamOptions,
   adam,
   adamw,
+  averageOf,
   clipByGlobalNorm,
+  lion,
   matricesOnly,
   type Optimizer,
   type ScheduleName,
   type SgdOptions,
   schedule,
   sgd,
+  withAverage,
 } from "./index.ts";
 
 const golden = new URL("../../test/parity/golden/optim/", import.meta.url);
@@ -67,6 +70,8 @@ const build: Record<string, (c: Record<string, never>) => Optimizer> = {
     adamw({ betas, eps, weightDecay } as AdamOptions),
   Adam: ({ betas, eps, weight_decay: weightDecay }: AdamOptions & { weight_decay?: number }) =>
     adam({ betas, eps, weightDecay } as AdamOptions),
+  Lion: ({ betas, weight_decay: weightDecay }: AdamOptions & { weight_decay?: number }) =>
+    lion({ betas, weightDecay } as AdamOptions),
   SGD: ({
     momentum = 0,
     nesterov = false,
@@ -96,6 +101,88 @@ describe("optimisers follow torch for 20 steps, over gradients of five orders of
         }
       }
     });
+});
+
+/** Parameters and state after each of some steps from `params` with the same gradient, in plain numbers. */
+async function course(optimizer: Optimizer, start: number[], gradients: number[][], rate: number) {
+  const spec = { w: { dtype: "float32" as const, shape: [start.length] as Dim[] } };
+  const scalarSpec = { dtype: "float32" as const, shape: [] as Dim[] };
+  const executable = await engine.load(
+    compile(
+      (params, state, grads, { learning_rate }) => ({
+        ...optimizer.update(grads, state, params, { learningRate: learning_rate as never }),
+      }),
+      [spec, optimizer.init(spec), spec, { learning_rate: scalarSpec }] as const,
+    ),
+  );
+  let params: Tree<Value> = { w: hostArray("float32", [start.length], start) };
+  let state: Tree<Value> = mapTree(optimizer.init(spec), ({ dtype, shape }) =>
+    zerosArray(dtype, shape as number[]),
+  );
+  const list = (tree: Tree<Value>) => [...((tree.w as HostArray).data as Float32Array)];
+  const steps: { w: number[]; average?: number[] }[] = [];
+  for (const gradient of gradients) {
+    const grads = { w: hostArray("float32", [start.length], gradient) };
+    const out = await engine.run(executable, [
+      params,
+      state,
+      grads,
+      { learning_rate: hostArray("float32", [], [rate]) },
+    ]);
+    params = out.params as Tree<Value>;
+    state = (out.state ?? {}) as Tree<Value>;
+    const average = averageOf(state);
+    steps.push({ w: list(params), ...(average && { average: list(average) }) });
+  }
+  return steps;
+}
+
+it("Lion moves every element by the rate, in the direction of the sign of the interpolated momentum", async () => {
+  // b1 0.5, b2 0.75: m is 0.25 g = [0.5, -1, 0] after the first step; then c = 0.5 m + 0.5 [-0.4, 2, 0] = [0.05, 0.5, 0].
+  const [first, second] = await course(
+    lion({ betas: [0.5, 0.75] }),
+    [1, 1, 1],
+    [
+      [2, -4, 0],
+      [-0.4, 2, 0],
+    ],
+    0.25,
+  );
+  expect(first?.w).toEqual([0.75, 1.25, 1]);
+  expect(second?.w).toEqual([0.5, 1, 1]);
+});
+
+it("Lion's weight decay acts on the weights, not on the momentum", async () => {
+  const [first] = await course(lion({ weightDecay: 0.5 }), [2], [[3]], 0.25);
+  expect(first?.w).toEqual([2 - 0.25 * (1 + 0.5 * 2)]);
+});
+
+describe("the moving average of the weights", () => {
+  const gradients = [[1], [-2], [4], [0.5], [3]];
+  const decay = 0.75;
+
+  it("weighs the weights after each update by decay^age, corrected so that the weights add up to 1", async () => {
+    const steps = await course(withAverage(sgd(), decay), [10], gradients, 0.5);
+    for (const [t, { average }] of steps.entries()) {
+      const seen = steps.slice(0, t + 1);
+      const weights = seen.map((_, i) => decay ** (t - i));
+      const wanted = seen.reduce((sum, { w }, i) => sum + (w[0] as number) * (weights[i] as number), 0);
+      expect(average?.[0]).toBeCloseTo(wanted / weights.reduce((a, b) => a + b), 5);
+    }
+    expect(steps[0]?.average).toEqual(steps[0]?.w);
+  });
+
+  it("does not change how the weights move, whatever moves them", async () => {
+    for (const optimizer of [sgd({ momentum: 0.9 }), adamw(), lion()]) {
+      const alone = await course(optimizer, [10], gradients, 0.5);
+      const averaged = await course(withAverage(optimizer, decay), [10], gradients, 0.5);
+      expect(averaged.map(({ w }) => w)).toEqual(alone.map(({ w }) => w));
+    }
+  });
+
+  it("refuses a decay of 1, with which it would never move", () => {
+    expect(() => withAverage(sgd(), 1)).toThrow("at least 0 and below 1");
+  });
 });
 
 it("clipping is that of torch, on both sides of the limit", async () => {

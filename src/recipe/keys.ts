@@ -8,7 +8,7 @@ import { z } from "zod";
 import { pairTruncations, truncations } from "../data/truncation.ts";
 import { loraDefaults } from "../models/adapters/lora.ts";
 import { scheduleNames } from "../optim/schedules.ts";
-import type { trainerDefaults } from "../train/loop/trainer-options.ts";
+import { optimizerNames, type trainerDefaults } from "../train/loop/trainer-options.ts";
 
 /** A trainer's defaults, which may differ from the common ones. */
 type Defaults = { readonly [K in keyof typeof trainerDefaults]: string | number | boolean };
@@ -70,11 +70,14 @@ export const optimizerKeys = (d: Defaults) => ({
   warmup_ratio: share("the same as a share of all steps"),
   max_grad_norm: fromZero("gradients are scaled down to this norm; 0: never", { default: d.maxGradNorm }),
   weight_decay: fromZero("weight decay", { default: d.weightDecay }),
-  optim: choice(["adamw", "adam", "sgd"], "optimizer", { default: d.optimizer, aliases: ["optimizer"] }),
+  optim: choice(optimizerNames, "optimizer", { default: d.optimizer, aliases: ["optimizer"] }),
   adam_beta1: share("decay of the mean of gradients", { default: d.adamBeta1 }),
   adam_beta2: share("decay of the mean of their squares", { default: d.adamBeta2 }),
   adam_epsilon: positive("added to its root", { default: d.adamEpsilon }),
+  lion_beta1: share("of lion: share of the mean in the step's direction", { default: d.lionBeta1 }),
+  lion_beta2: share("of lion: decay of that mean", { default: d.lionBeta2 }),
   momentum: share("momentum of sgd", { default: d.momentum }),
+  ema_decay: share("keep a moving average of the weights, evaluate it and end with it (default: none)"),
   seed: whole("of everything that is drawn (default: the recipe's)", { default: d.seed }),
 });
 

@@ -94,6 +94,7 @@ const ownNames = [
   "model",
   "critic",
   "best",
+  "last",
   "checkpoints",
   "metrics.jsonl",
   "samples.jsonl",

@@ -134,9 +134,12 @@ export async function ppo(
       }
       const reason = state.step < totalSteps ? "stopped" : "done";
       await save();
-      const [policy, critic] = [await trainer.policy(), await trainer.critic()];
+      const average = await trainer.averagedPolicy();
+      const [last, critic] = [await trainer.policy(), await trainer.critic()];
+      const policy = average ?? last;
       if (run && reason === "done") {
         await policy.save(join(run.dir, "model"));
+        if (average) await last.save(join(run.dir, "last"));
         await critic.save(join(run.dir, "critic"));
       }
       return { model: policy, policy, critic, metrics, steps: state.step, reason };
@@ -165,7 +168,16 @@ const rewardOf = ({ reward, model, batchSize }: Settings, engine: Engine): Promi
 /** Settings that decide what a run computes; they must be the same when it goes on. */
 const decisive = [
   ...["learningRate", "criticLearningRate", "lrSchedulerType", "warmupSteps", "warmupRatio", "optimizer"],
-  ...["adamBeta1", "adamBeta2", "adamEpsilon", "epsilonPlacement", "momentum", "weightDecay", "maxGradNorm"],
+  ...[
+    "adamBeta1",
+    "adamBeta2",
+    "adamEpsilon",
+    "epsilonPlacement",
+    "momentum",
+    "weightDecay",
+    "maxGradNorm",
+    "emaDecay",
+  ],
   ...["batchSize", "gradientAccumulation", "numPpoEpochs", "numMiniBatches", "seed", "sharedBackbone"],
   ...["cliprange", "cliprangeValue", "vfCoef", "entropyCoef", "gamma", "lam", "whitenRewards", "targetKl"],
   ...[

@@ -1,4 +1,4 @@
-"""Goldens of optimisers, clipping and schedules from torch and transformers, with gradients that are given.
+"""Goldens of optimisers, clipping and schedules from torch, lion-pytorch and transformers, with gradients that are given.
 
     python test/parity/optim.py      writes test/parity/golden/optim/ (needs the gpt2 golden of models.py)
 """
@@ -8,6 +8,7 @@ import pathlib
 
 import torch
 import transformers
+from lion_pytorch import Lion
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, get_scheduler
 
@@ -20,6 +21,8 @@ OPTIMIZERS = {
     "adamw": ("AdamW", dict(lr=0.01, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)),
     "adamw_large_eps": ("AdamW", dict(lr=0.02, betas=(0.9, 0.95), eps=1e-3, weight_decay=0.01)),
     "adam": ("Adam", dict(lr=0.01, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)),
+    "lion": ("Lion", dict(lr=0.01, betas=(0.9, 0.99), weight_decay=0.0)),
+    "lion_decay": ("Lion", dict(lr=0.003, betas=(0.95, 0.98), weight_decay=0.1)),
     "sgd": ("SGD", dict(lr=0.05)),
     "sgd_momentum": ("SGD", dict(lr=0.05, momentum=0.9, weight_decay=0.01)),
     "sgd_nesterov": ("SGD", dict(lr=0.05, momentum=0.9, nesterov=True)),
@@ -47,7 +50,7 @@ def optimizers():
     golden = {f"start.{k}": v for k, v in start.items()} | {f"grads.{k}": v for k, v in grads.items()}
     for name, (kind, options) in OPTIMIZERS.items():
         params = {k: v.clone().requires_grad_() for k, v in start.items()}
-        optimizer = getattr(torch.optim, kind)(params.values(), **options)
+        optimizer = (Lion if kind == "Lion" else getattr(torch.optim, kind))(params.values(), **options)
         trace = {k: [] for k in params}
         for step in range(STEPS):
             for k, p in params.items():

@@ -136,7 +136,7 @@ export async function fitRows<Row>(
           const model = trainable.modelWith(await parameters());
           await run.save(state.step, { models: { model }, state, arrays: await optimizer() }, fingerprint);
         }),
-      saveBest: loadBest ? async ({ parameters }) => best.keep(await parameters()) : undefined,
+      saveBest: loadBest ? async ({ judged }) => best.keep(await judged()) : undefined,
       report: async (report) => {
         await run?.log(report.step, report.metrics);
         for (const watch of watches) {
@@ -153,9 +153,12 @@ export async function fitRows<Row>(
     const isOver = reason !== "stopped";
     const bestIsEarlier = state.best !== undefined && state.best.step < state.step;
     const kept = loadBest && bestIsEarlier && isOver ? await best.model() : undefined;
-    let final = kept ?? trainable.modelWith(result.parameters);
+    let final = kept ?? trainable.modelWith(result.judged);
     if (isOver && task.finish) final = await task.finish(final, engine);
-    if (run && isOver) await final.save(join(run.dir, "model"));
+    if (run && isOver) {
+      await final.save(join(run.dir, "model"));
+      if (o.emaDecay !== undefined) await trainable.modelWith(result.parameters).save(join(run.dir, "last"));
+    }
     return { model: final, metrics: result.metrics, best: state.best, steps: state.step, reason };
   } finally {
     await own?.dispose();
@@ -190,10 +193,12 @@ const courseOf = (
     optimizer,
     weightDecay,
     maxGradNorm,
+    emaDecay,
   }: Pick<
     Required<TrainerOptions>,
     "learningRate" | "lrSchedulerType" | "optimizer" | "weightDecay" | "maxGradNorm"
-  >,
+  > &
+    Pick<TrainerOptions, "emaDecay">,
   totalSteps: number,
   warmupSteps: number,
 ): Fingerprint => ({
@@ -203,6 +208,7 @@ const courseOf = (
   optimizer,
   weightDecay,
   maxGradNorm,
+  ...(emaDecay !== undefined && { emaDecay }),
   ...(!lrSchedulerType.startsWith("constant") && { totalSteps }),
 });
 

@@ -47,6 +47,8 @@ export interface LoopState {
 export interface Snapshot {
   readonly state: LoopState;
   readonly parameters: () => Promise<Record<string, HostArray>>;
+  /** The parameters that evaluations judge: their moving average, where there is one. */
+  readonly judged: () => Promise<Record<string, HostArray>>;
   readonly optimizer: () => Promise<Record<string, HostArray>>;
 }
 
@@ -68,7 +70,7 @@ export interface LoopOptions {
   readonly totalSteps: number;
   readonly learningRate: (step: number) => number;
   readonly batchAt: (step: number) => StepBatch | Promise<StepBatch>;
-  /** Metrics of the held-out data for the packed parameters, without the `eval_` before them. */
+  /** Metrics of the held-out data for packed parameters, without the `eval_` before them. */
   readonly evaluate?: (parameters: Tree<Resident>) => Promise<Metrics>;
   readonly evalSteps: number;
   /** The metric that says what is best; `eval_loss` and other losses are better when smaller. */
@@ -88,6 +90,8 @@ export interface LoopOptions {
 
 export interface LoopResult {
   readonly parameters: Record<string, HostArray>;
+  /** The parameters that evaluations judge: their moving average, where there is one. */
+  readonly judged: Record<string, HostArray>;
   readonly state: LoopState;
   readonly metrics: Metrics;
   readonly reason: "done" | "stopped" | "no improvement";
@@ -113,9 +117,11 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   const state: LoopState = { step: 0, num_tokens: 0, stale: 0, ...options.from?.state };
   const arrays = async (tree: Tree<Resident>) => flatten(await engine.get(tree));
   const parametersNow = async () => flatten(await stepper.parameters());
+  const judgedNow = async () => flatten(await stepper.judgedParameters());
   const snapshot = (): Snapshot => ({
     state: { ...state },
     parameters: parametersNow,
+    judged: judgedNow,
     optimizer: () => arrays(stepper.state),
   });
   let saved = options.from ? state.step : -1;
@@ -155,7 +161,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       metrics = { ...measured, learning_rate, num_tokens: state.num_tokens, epoch: batch.epoch };
       const isLast = state.step === totalSteps;
       if (evaluate && (state.step % options.evalSteps === 0 || isLast)) {
-        const found = await evaluate(stepper.packed);
+        const found = await evaluate(stepper.judged);
         for (const [name, value] of Object.entries(found)) metrics[`eval_${name}`] = value;
         await judge(metrics);
       }
@@ -167,7 +173,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
         break;
       }
     }
-    return { parameters: await parametersNow(), state, metrics, reason };
+    return { parameters: await parametersNow(), judged: await judgedNow(), state, metrics, reason };
   } finally {
     await stepper.free();
   }

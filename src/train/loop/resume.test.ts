@@ -48,6 +48,8 @@ const trainers: Record<string, Train> = {
     sft({ ...options, model, data: rows, evalData, batchSize: 2, gradientAccumulation: 2 }, hooks),
   "sft of an adapter": (model, options, hooks) =>
     sft({ ...options, model, data: rows, evalData, lora: { r: 2 } }, hooks),
+  "sft by lion, with a moving average": (model, options, hooks) =>
+    sft({ ...options, model, data: rows, evalData, optimizer: "lion", emaDecay: 0.9 }, hooks),
   reward: (model, options, hooks) => reward({ ...options, ...pairs, model }, hooks),
   dpo: (model, options, hooks) => dpo({ ...options, ...pairs, model }, hooks),
   "dpo of an adapter": (model, options, hooks) => dpo({ ...options, ...pairs, model, lora: { r: 2 } }, hooks),
@@ -55,6 +57,8 @@ const trainers: Record<string, Train> = {
     dpo({ ...options, ...pairs, model, precomputeRefLogProbs: false }, hooks),
   ppo: (model, options, hooks) =>
     ppo({ ...options, model, prompts, reward: longer, responseLength: 8, numPpoEpochs: 2 }, hooks),
+  "ppo, with a moving average": (model, options, hooks) =>
+    ppo({ ...options, model, prompts, reward: longer, responseLength: 8, emaDecay: 0.9 }, hooks),
 };
 
 /** Metrics that are not times. */

@@ -21,7 +21,7 @@ import {
   zerosArray,
   zipTree,
 } from "../../graph/index.ts";
-import { clipFactor, globalNorm, type Packing, packing } from "../../optim/index.ts";
+import { averageOf, clipFactor, globalNorm, type Packing, packing } from "../../optim/index.ts";
 import { addMetrics, numbersOf } from "./metrics.ts";
 import { compileTrainStep, type Loss, packedLoss, type StepOptions } from "./step.ts";
 
@@ -47,6 +47,10 @@ export interface Stepper {
   readonly packed: Tree<Resident>;
   /** A copy of the parameters as they are now. */
   parameters(): Promise<Tree<HostArray>>;
+  /** The packed parameters that are judged: their moving average where the optimiser keeps one, else as they are. */
+  readonly judged: Tree<Resident>;
+  /** A copy of those. */
+  judgedParameters(): Promise<Tree<HostArray>>;
   /** The optimiser's state, shaped like the packed parameters. */
   readonly state: Tree<Resident>;
   free(): Promise<void>;
@@ -77,6 +81,7 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
     ...arrays,
     num_items: scalarOf(items),
   });
+  const judged = () => (averageOf(state) ?? params) as Tree<Resident>;
 
   return {
     packing: packed,
@@ -84,6 +89,10 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
       return params as Tree<Resident>;
     },
     parameters: async () => packed.unpackArrays(await engine.get(params as Tree<Resident>)),
+    get judged() {
+      return judged();
+    },
+    judgedParameters: async () => packed.unpackArrays(await engine.get(judged())),
     get state() {
       return state as Tree<Resident>;
     },

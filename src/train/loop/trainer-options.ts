@@ -5,7 +5,16 @@
 import type { Engine, Provider } from "../../graph/index.ts";
 import type { LoraOptions } from "../../models/adapters/lora.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
-import { adam, adamw, type Optimizer, type ScheduleName, sgd } from "../../optim/index.ts";
+import {
+  adam,
+  adamw,
+  lion,
+  lionBetas,
+  type Optimizer,
+  type ScheduleName,
+  sgd,
+  withAverage,
+} from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
 import type { StepReport } from "./loop.ts";
 import type { Loss } from "./step.ts";
@@ -47,11 +56,18 @@ export interface TrainerOptions {
   readonly weightDecay?: number;
   /** Trains an adapter instead of the whole model; `{}` for one with the defaults. */
   readonly lora?: LoraOptions;
-  readonly optimizer?: "adamw" | "adam" | "sgd";
+  readonly optimizer?: OptimizerName;
   readonly adamBeta1?: number;
   readonly adamBeta2?: number;
   readonly adamEpsilon?: number;
+  readonly lionBeta1?: number;
+  readonly lionBeta2?: number;
   readonly momentum?: number;
+  /**
+   * Keeps a moving average of the weights with this decay, 0.999 say: it is what is evaluated and what the run gives;
+   * the last weights are saved beside it, in `last`. Default: none.
+   */
+  readonly emaDecay?: number;
   /** Of the rows' order and of what is drawn at the start. */
   readonly seed?: number;
   /** Rows of like length share a batch, which saves padding. Default true. */
@@ -97,6 +113,8 @@ export const trainerDefaults = {
   adamBeta1: 0.9,
   adamBeta2: 0.999,
   adamEpsilon: 1e-8,
+  lionBeta1: lionBetas[0],
+  lionBeta2: lionBetas[1],
   momentum: 0.9,
   seed: 42,
   groupByLength: true,
@@ -134,25 +152,40 @@ export function withDefaults<D extends object, O extends object>(
 }
 
 type OptimizerOptions = Readonly<
-  Record<"adamBeta1" | "adamBeta2" | "adamEpsilon" | "momentum" | "weightDecay", number>
->;
+  Record<
+    "adamBeta1" | "adamBeta2" | "adamEpsilon" | "lionBeta1" | "lionBeta2" | "momentum" | "weightDecay",
+    number
+  >
+> &
+  EpsilonPlacement;
 
-const optimizers: Record<NonNullable<TrainerOptions["optimizer"]>, (o: OptimizerOptions) => Optimizer> = {
+/** Where Adam's epsilon stands, for trainers that let one choose. */
+interface EpsilonPlacement {
+  readonly epsilonPlacement?: "pytorch" | "tensorflow" | undefined;
+}
+
+const optimizers = {
   adamw: (o) => adamw(adamOptions(o)),
   adam: (o) => adam(adamOptions(o)),
+  lion: ({ lionBeta1, lionBeta2, weightDecay }) => lion({ betas: [lionBeta1, lionBeta2], weightDecay }),
   sgd: ({ momentum, weightDecay }) => sgd({ momentum, weightDecay }),
-};
+} satisfies Record<string, (o: OptimizerOptions) => Optimizer>;
 
-const adamOptions = ({ adamBeta1, adamBeta2, adamEpsilon, weightDecay }: OptimizerOptions) => ({
-  betas: [adamBeta1, adamBeta2] as const,
-  eps: adamEpsilon,
-  weightDecay,
+export type OptimizerName = keyof typeof optimizers;
+export const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];
+
+const adamOptions = (o: OptimizerOptions) => ({
+  betas: [o.adamBeta1, o.adamBeta2] as const,
+  eps: o.adamEpsilon,
+  weightDecay: o.weightDecay,
+  ...(o.epsilonPlacement && { epsilonPlacement: o.epsilonPlacement }),
 });
 
-/** The optimiser that the options name. */
-export function optimizerOf(options: TrainerOptions): Optimizer {
+/** The optimiser that the options name, with a moving average of the weights where they ask for one. */
+export function optimizerOf(options: TrainerOptions & EpsilonPlacement): Optimizer {
   const o = withDefaults(trainerDefaults, options);
-  return optimizers[o.optimizer](o);
+  const optimizer = optimizers[o.optimizer](o);
+  return o.emaDecay === undefined ? optimizer : withAverage(optimizer, o.emaDecay);
 }
 
 const atLeastOne = [
@@ -187,5 +220,7 @@ export function checkOptions(options: TrainerOptions): void {
     if (value !== undefined && !(value >= 0 && Number.isFinite(value)))
       refuse(name, "a number of at least 0");
   }
+  if (options.emaDecay !== undefined && !(options.emaDecay >= 0 && options.emaDecay < 1))
+    refuse("emaDecay", "a number of at least 0 and below 1");
   if (options.numEpochs !== undefined && !(options.numEpochs > 0)) refuse("numEpochs", "a number above 0");
 }

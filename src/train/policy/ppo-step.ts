@@ -22,7 +22,7 @@ import { createEngine } from "../../graph/node.ts";
 import { randomBits } from "../../graph/random.ts";
 import { loadModel, type Model } from "../../models/load.ts";
 import type { TokenSequence } from "../../models/response-rows.ts";
-import { adam, adamw, type Optimizer, schedule } from "../../optim/index.ts";
+import { schedule } from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
 import { checkMemory, stepSize } from "../loop/memory.ts";
 import { checkVocabulary } from "../loop/same-vocabulary.ts";
@@ -56,6 +56,8 @@ export interface Ppo {
   /** Learns from an iteration's responses; metrics as in ppo-metrics.ts. */
   step(input: StepInput): Promise<Record<string, number>>;
   policy(): Promise<Model>;
+  /** The moving average of the policies, where `emaDecay` asks for one. */
+  averagedPolicy(): Promise<Model | undefined>;
   critic(): Promise<Model>;
   /** Of both optimisers; and adapters, where the models that are saved do not tell them. */
   arrays(): Promise<Record<string, HostArray>>;
@@ -64,16 +66,6 @@ export interface Ppo {
 
 /** Responses that are sampled together, where memory does not ask for more than a micro-batch anyway. */
 const rolloutRows = 64;
-
-const optimizerFor = (o: PpoSettings): Optimizer => {
-  if (o.optimizer === "sgd") return optimizerOf(o);
-  return (o.optimizer === "adamw" ? adamw : adam)({
-    betas: [o.adamBeta1, o.adamBeta2],
-    eps: o.adamEpsilon,
-    weightDecay: o.weightDecay,
-    epsilonPlacement: o.epsilonPlacement,
-  });
-};
 
 async function criticOfOptions(o: PpoSettings, model: Model): Promise<Critic> {
   if (o.sharedBackbone) return sharedCritic(model);
@@ -108,7 +100,7 @@ export async function createPpo(
     policy: trainableOf(model, o.lora, o.seed),
     critic: await criticOfOptions(o, model),
   };
-  const optimizer = optimizerFor(o);
+  const optimizer = optimizerOf(o);
   const rows = o.batchSize * o.gradientAccumulation;
   if (o.memoryCheck && longestPrompt !== undefined) {
     const largest = { rows: o.batchSize, length: longestPrompt + o.responseLength };
@@ -257,6 +249,10 @@ export async function createPpo(
     },
 
     policy: async () => parts.policy.modelWith((await updater.parameters()).policy),
+    async averagedPolicy() {
+      const average = await updater.average();
+      return average && parts.policy.modelWith(average.policy);
+    },
     async critic() {
       const trained = await updater.parameters();
       return parts.critic.modelWith(parts.policy.modelWith(trained.policy), trained.critic);

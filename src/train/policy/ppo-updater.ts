@@ -18,6 +18,7 @@ import {
 } from "../../graph/index.ts";
 import type { Parameters } from "../../models/load.ts";
 import { responseTokens, type TokenSequence, tokenRows } from "../../models/response-rows.ts";
+import { averageOf } from "../../optim/index.ts";
 import type { PpoParts } from "./ppo-parts.ts";
 import { putFrozen, trainedParameters, trainedSpecs } from "./ppo-parts.ts";
 import { type PlannedUpdate, updateInputs } from "./ppo-plan.ts";
@@ -54,6 +55,8 @@ export interface Updater {
     settings: UpdateSettings,
   ): Promise<UpdateFigures[]>;
   parameters(): Promise<Record<"policy" | "critic", Parameters>>;
+  /** The moving averages of those, where the optimisers keep them. */
+  average(): Promise<Record<"policy" | "critic", Parameters> | undefined>;
   /** Of both optimisers, by path. */
   state(): Promise<Record<string, HostArray>>;
   free(): Promise<void>;
@@ -102,6 +105,10 @@ export async function createUpdater(
     params: { policy: unflatten(parameters.policy), critic: unflatten(parameters.critic) },
     state: start ? unflatten(start.state) : zeros(),
   });
+  const both = async (tree: Tree<Resident>) => {
+    const { policy, critic } = await engine.get(tree);
+    return { policy: flatten(policy as Tree<HostArray>), critic: flatten(critic as Tree<HostArray>) };
+  };
   /** Updates of one run; the first one finds out how long they take. */
   let pace = 1;
 
@@ -143,9 +150,11 @@ export async function createUpdater(
       }
       return figures;
     },
-    async parameters() {
-      const { policy, critic } = await engine.get(carry.params as Tree<Resident>);
-      return { policy: flatten(policy as Tree<HostArray>), critic: flatten(critic as Tree<HostArray>) };
+    parameters: () => both(carry.params as Tree<Resident>),
+    async average() {
+      const { policy, critic } = carry.state as Record<"policy" | "critic", Tree<Resident>>;
+      const averages = { policy: averageOf(policy), critic: averageOf(critic) };
+      return averages.policy && averages.critic && both(averages as Tree<Resident>);
     },
     state: async () => flatten(await engine.get(carry.state as Tree<Resident>)),
     async free() {

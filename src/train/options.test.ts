@@ -1,0 +1,93 @@
+/** Options that every trainer has, each on every trainer: a trainer joins by a row. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Engine } from "../graph/index.ts";
+import { createEngine } from "../graph/node.ts";
+import { loadModel, type Model } from "../models/load.ts";
+import { dpo } from "./dpo.ts";
+import type { TrainerOptions } from "./loop/trainer-options.ts";
+import { ppo } from "./ppo.ts";
+import { pretrain } from "./pretrain.ts";
+import { reward } from "./reward.ts";
+import { sft } from "./sft.ts";
+import { preferences, rows, sentences, tinyModel } from "./tiny.fixture.ts";
+
+let folder: string;
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 });
+  folder = await mkdtemp(join(tmpdir(), "attune-options-"));
+});
+afterAll(async () => {
+  await engine.dispose();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const model = tinyModel();
+const evalData = rows.slice(0, 4);
+const pairs = { data: preferences, evalData: preferences.slice(0, 4) };
+const longer = (batch: readonly { readonly completion: string }[]) =>
+  batch.map(({ completion }) => completion.length);
+const rollouts = {
+  prompts: sentences.slice(0, 8).map((text) => ({ prompt: text.slice(0, 9) })),
+  reward: longer,
+  responseLength: 8,
+  numPpoEpochs: 1,
+};
+
+type Ended = { readonly model: Model; readonly metrics: Readonly<Record<string, number>> };
+const trainers: Record<string, (options: TrainerOptions) => Promise<Ended>> = {
+  pretrain: (options) => pretrain({ ...options, model, data: rows, evalData }),
+  sft: (options) => sft({ ...options, model, data: rows, evalData }),
+  reward: (options) => reward({ ...options, ...pairs, model, normalizeRewards: false }),
+  dpo: (options) => dpo({ ...options, ...pairs, model }),
+  ppo: (options) => ppo({ ...options, ...rollouts, model }),
+};
+
+const basics: TrainerOptions = { batchSize: 4, maxSteps: 3, evalSteps: 3, learningRate: 1e-3, seed: 7 };
+const values = ({ parameters }: Model): number[] =>
+  Object.values(parameters).flatMap(({ data }) => Array.from(data as Float32Array));
+const largest = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((worst, x, i) => Math.max(worst, Math.abs(x - (b[i] as number))), 0);
+
+describe.each(Object.entries(trainers))("%s", (name, train) => {
+  const run = (options: TrainerOptions) => train({ ...basics, engine, ...options });
+
+  it("is optimised by Lion: no weight moves by more than the rate a step", async () => {
+    const rate = {
+      optimizer: "lion",
+      weightDecay: 0,
+      lrSchedulerType: "constant",
+      loadBestModelAtEnd: false,
+    } as const;
+    const { model: after } = await run({ ...rate, learningRate: 2e-3 });
+    const before = Object.entries(after.parameters).flatMap(([path, { data }]) =>
+      Array.from((model.parameters[path]?.data ?? data) as Float32Array),
+    );
+    const moved = largest(values(after), before);
+    expect(moved).toBeGreaterThan(1.9e-3);
+    expect(moved).toBeLessThan(3 * 2e-3 + 1e-6);
+  });
+
+  it("gives the moving average of its weights, and saves the last ones beside it", async () => {
+    const outputDir = join(folder, name);
+    const plain = await run({ loadBestModelAtEnd: false });
+    const averaged = await run({ emaDecay: 0.9, outputDir, loadBestModelAtEnd: false });
+    const last = await loadModel(join(outputDir, "last"));
+    expect(values(last)).toEqual(values(plain.model));
+    expect(values(await loadModel(outputDir))).toEqual(values(averaged.model));
+    const all = largest(values(last), values(averaged.model));
+    expect(all).toBeGreaterThan(0);
+    // With the average of no step but the last, both are the same.
+    const none = await run({ emaDecay: 0, loadBestModelAtEnd: false });
+    expect(largest(values(none.model), values(plain.model))).toBeLessThan(1e-6);
+  });
+});
+
+it("evaluations judge the moving average", async () => {
+  const judged = await sft({ ...basics, engine, model, data: rows, evalData, emaDecay: 0.9 });
+  const again = await sft({ ...basics, engine, model: judged.model, data: rows, evalData, learningRate: 0 });
+  expect(again.metrics.eval_loss).toBeCloseTo(judged.metrics.eval_loss as number, 5);
+});

@@ -19,13 +19,20 @@ interface Told {
   readonly default?: string | number | boolean;
   /** Other names that are understood, such as shorter ones. */
   readonly aliases?: readonly string[];
+  /** On the command line several values stand in one, between commas. */
+  readonly commas?: boolean;
 }
 
-const told = <T extends z.ZodType>(schema: T, description: string, { default: value, aliases }: Told = {}) =>
+const told = <T extends z.ZodType>(
+  schema: T,
+  description: string,
+  { default: value, aliases, commas }: Told = {},
+) =>
   schema.optional().meta({
     description,
     ...(value !== undefined && { default: value }),
     ...(aliases && { aliases }),
+    ...(commas && { commas }),
   });
 
 export const text = (description: string, rest?: Told) => told(z.string().min(1), description, rest);
@@ -41,6 +48,14 @@ export const choice = <const T extends readonly [string, ...string[]]>(
   description: string,
   rest?: Told,
 ) => told(z.enum(names), description, rest);
+/** One of the names, or a list of them. */
+export const choices = <const T extends readonly [string, ...string[]]>(
+  names: T,
+  description: string,
+  rest?: Told,
+) => told(z.union([z.enum(names), z.array(z.enum(names)).min(1)]), description, { ...rest, commas: true });
+export const numbers = (description: string, rest?: Told) =>
+  told(z.array(z.number()).min(1), description, { ...rest, commas: true });
 export const texts = (description: string, rest?: Told) =>
   told(z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]), description, rest);
 export const object = <T extends z.ZodRawShape>(shape: T, description: string) =>

@@ -42,7 +42,7 @@ function requirement(issue: z.core.$ZodIssue): string {
     case "too_big":
       return issue.inclusive ? `at most ${issue.maximum}` : `below ${issue.maximum}`;
     case "invalid_union":
-      return issue.errors.map((branch) => branch.map(requirement).join(" and ")).join(", or ");
+      return [...new Set(issue.errors.map((branch) => branch.map(requirement).join(" and ")))].join(", or ");
     default:
       return issue.message;
   }

@@ -9,7 +9,7 @@ import { selected } from "../data/list.ts";
 import type { Pair } from "../data/pair.ts";
 import { loadPreferences, type PreferenceDataset } from "../data/preferences.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { type DpoOptions, dpoDefaults, lossOf } from "./dpo-options.ts";
+import { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
 import { TrainError } from "./errors.ts";
 import { type FitResult, fitRows } from "./loop/fit.ts";
 import { total } from "./loop/plan.ts";
@@ -17,6 +17,7 @@ import { checkVocabulary } from "./loop/same-vocabulary.ts";
 import { textModelOf } from "./loop/text-model.ts";
 import { type Course, type TrainerHooks, withDefaults } from "./loop/trainer-options.ts";
 import { dpoLoss } from "./preference/dpo-loss.ts";
+import { lossFingerprint, lossOf } from "./preference/loss-choice.ts";
 import { dpoSpec, pairRows } from "./preference/preference-batch.ts";
 import { openReference, type Reference } from "./preference/reference.ts";
 
@@ -41,7 +42,7 @@ export type DpoResult = FitResult;
  */
 export async function dpo(options: DpoOptions, hooks: DpoHooks = {}): Promise<DpoResult> {
   const o = withDefaults(dpoDefaults, options);
-  const loss = lossOf(o);
+  const loss = lossOf(o, hooks.onWarning);
   const { model, tokenizer, maxLength, reading } = textModelOf(o.model, options, {
     trainer: "dpo",
     defaultLength: o.maxLength,
@@ -55,25 +56,23 @@ export async function dpo(options: DpoOptions, hooks: DpoHooks = {}): Promise<Dp
 
   let reference: Reference | undefined;
   const rowsOf = ({ pairs }: PreferenceDataset) =>
-    pairRows(pairs, (indices) => (reference as Reference).of(pairs, indices));
+    pairRows(pairs, (indices) => (reference as Reference).of(pairs, indices), o);
   try {
     return await fitRows(
       {
         model,
         loss: dpoLoss(model.config, { ...o, loss }),
-        batchSpec: dpoSpec,
+        batchSpec: dpoSpec(o),
         rows: rowsOf(train),
         held: held && rowsOf(held),
         fingerprint: {
           maxLength,
-          beta: o.beta,
-          labelSmoothing: o.labelSmoothing,
+          ...lossFingerprint(o),
           rpoAlpha: o.rpoAlpha ?? 0,
-          lossType: typeof o.lossType === "string" ? o.lossType : "own",
         },
         async prepare({ engine, run }) {
           const batchSize = o.precomputeRefBatchSize ?? o.batchSize;
-          reference = openReference(engine, refModel, { batchSize, dir: run?.dir });
+          reference = openReference(engine, refModel, { batchSize, dir: run?.dir, ldAlpha: o.ldAlpha });
           if (!o.precomputeRefLogProbs) return;
           const asked = { signal: hooks.signal, onProgress: hooks.onReference };
           for (const set of [train, held]) if (set) await reference.all(set.pairs, asked);

@@ -49,6 +49,8 @@ export { createPpo, type Ppo, type PpoCourse } from "./policy/ppo-step.ts";
 export type { RolloutPrompt, RolloutResponse } from "./policy/rollouts.ts";
 export { type PpoHooks, type PpoResult, type PpoStart, ppo } from "./ppo.ts";
 export { type PpoOptions, type PpoStepOptions, ppoDefaults } from "./ppo-options.ts";
+export { type FDivergence, fDivergences } from "./preference/divergences.ts";
+export type { LossChoice } from "./preference/loss-choice.ts";
 export {
   type PreferenceLoss,
   type PreferenceLossName,

@@ -9,8 +9,8 @@ import { type Fit, fitRows } from "./loop/fit.ts";
 import { labelSpec, textRows } from "./loop/label-rows.ts";
 import { languageModelLoss } from "./loop/language-model.ts";
 import { dpoLoss } from "./preference/dpo-loss.ts";
+import { type LossChoice, lossDefaults, lossOf } from "./preference/loss-choice.ts";
 import { dpoSpec, pairRows } from "./preference/preference-batch.ts";
-import { preferenceLosses } from "./preference/preference-losses.ts";
 import { openReference, type Reference } from "./preference/reference.ts";
 import { layoutOf, rewardRows, rewardSpec } from "./reward/reward-batch.ts";
 import { rewardLoss } from "./reward/reward-loss.ts";
@@ -20,12 +20,17 @@ const golden = (name: string) => JSON.parse(readFileSync(`test/parity/golden/${n
 const modelOf = (name: string) => loadModel(`test/parity/golden/models/${name}`);
 const source = { file: "row", line: 1 };
 
-/** Four steps as the scripts have them. */
-async function logged<Row>(task: Fit<Row>, learningRate: number, batchSize: number): Promise<Figures[]> {
+/** Steps as the scripts have them. */
+async function logged<Row>(
+  task: Fit<Row>,
+  learningRate: number,
+  batchSize: number,
+  maxSteps = 4,
+): Promise<Figures[]> {
   const steps: Figures[] = [];
   await fitRows(
     task,
-    { learningRate, batchSize, maxSteps: 4, threads: 1 },
+    { learningRate, batchSize, maxSteps, threads: 1 },
     { onStep: ({ metrics }) => void steps.push({ ...metrics }) },
   );
   return steps;
@@ -101,6 +106,15 @@ const scaledBy = (scale: number, model: Model): Model =>
     ),
   );
 
+/** TRL's options under our names. */
+const optionsOf = (options: Record<string, unknown>): LossChoice =>
+  Object.fromEntries(
+    Object.entries(options).map(([key, value]) => [
+      key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      value,
+    ]),
+  );
+
 describe("DPO", () => {
   const { scale, pairs: ids, learning_rate, cases } = golden("dpo");
   const pairs: Pair[] = ids.map(pairOf);
@@ -109,21 +123,23 @@ describe("DPO", () => {
     "has the losses, rewards, log-probabilities and norms of TRL (%s)",
     async (key) => {
       const base = await modelOf(key.split("/")[0] as string);
-      const { beta, steps: theirs } = cases[key];
+      const { options, steps: theirs } = cases[key];
+      const o = { ...lossDefaults, ...optionsOf(options) };
       const model = scaledBy(scale, base);
       let reference: Reference | undefined;
       const steps = await logged(
         {
           model,
-          loss: dpoLoss(model.config, { loss: preferenceLosses.sigmoid, beta }),
-          batchSpec: dpoSpec,
-          rows: pairRows(pairs, (indices) => (reference as Reference).of(pairs, indices)),
+          loss: dpoLoss(model.config, { ...o, loss: lossOf(o) }),
+          batchSpec: dpoSpec(o),
+          rows: pairRows(pairs, (indices) => (reference as Reference).of(pairs, indices), o),
           prepare: async ({ engine }) => {
-            reference = openReference(engine, base, { batchSize: 2 });
+            reference = openReference(engine, base, { batchSize: 2, ldAlpha: o.ldAlpha });
           },
         },
         learning_rate,
         pairs.length,
+        theirs.length,
       );
       expectAlike(steps, theirs, [
         "loss",

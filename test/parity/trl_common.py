@@ -49,7 +49,7 @@ def ids(generator: torch.Generator, length: int) -> list[int]:
 def logged(trainer) -> list[dict]:
     """Figures of every step, as numbers."""
     return [
-        {key: float(value) for key, value in entry.items() if key not in ("step",)}
+        {key: float(value) for key, value in entry.items() if key not in ("step", "entropy") and "logits/" not in key}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]

@@ -24,6 +24,18 @@ describe("the trainers' commands", () => {
     expect(text).not.toMatch(/earlier stage|world:NAME|the recipe's/);
   });
 
+  it("take several losses between commas, and refuse a name that is none", async () => {
+    const need = ["--model", "x", "--data", "y", "--output", "z"];
+    expect(await said("dpo", ...need, "--loss-type", "sigmoid,none")).toMatchObject({
+      code: 2,
+      text: expect.stringMatching(/loss_type: one of sigmoid, [^.]* is required, got \["sigmoid","none"\]/),
+    });
+    expect(await said("dpo", ...need, "--loss-weights", "1,x")).toMatchObject({
+      code: 2,
+      text: expect.stringMatching(/loss_weights\.1: a number is required, got "x"/),
+    });
+  });
+
   it("show the same help when help is asked for first", async () => {
     expect((await said("help", "ppo")).text).toContain("--kl-coef <x>");
   });

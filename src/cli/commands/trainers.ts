@@ -57,10 +57,12 @@ export function optionOf(key: string, schema: Described, { required }: Pick<Stag
     description: sentence = "",
     default: value,
     aliases = [],
+    commas,
   } = (schema.meta() ?? {}) as {
     description?: string;
     default?: unknown;
     aliases?: readonly string[];
+    commas?: boolean;
   };
   const name = key.replaceAll("_", "-");
   const description = alone(sentence);
@@ -72,12 +74,19 @@ export function optionOf(key: string, schema: Described, { required }: Pick<Stag
   if (type === "boolean")
     return new Option(value === true ? `--no-${name}` : `--${name}`, flagText(description, value));
   const option = new Option(`${long} <${placeholder(inner)}>`, told);
-  if (type === "enum") option.choices(Object.values((inner as z.ZodEnum).enum) as string[]);
+  if (commas) option.argParser(listOf);
+  else if (type === "enum") option.choices(Object.values((inner as z.ZodEnum).enum) as string[]);
   else if (type === "number")
     option.argParser((text) => checked(schema, text === "" ? Number.NaN : Number(text)));
   else if (type === "union") option.argParser(repeated);
   return required.includes(key) ? option.makeOptionMandatory() : option;
 }
+
+/** Values between commas, numbers as numbers. */
+const listOf = (text: string): (string | number)[] =>
+  text
+    .split(",")
+    .map((part) => (part.trim() === "" || Number.isNaN(Number(part)) ? part.trim() : Number(part)));
 
 /** A key's sentence without what only recipes have. */
 const alone = (sentence: string): string =>

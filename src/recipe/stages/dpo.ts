@@ -3,14 +3,19 @@ import { z } from "zod";
 import { preferencePreflight } from "../../data/preflight.ts";
 import { type DpoStart, dpo } from "../../train/dpo.ts";
 import { dpoDefaults as d } from "../../train/dpo-options.ts";
-import { preferenceLosses } from "../../train/preference/preference-losses.ts";
+import { fDivergenceNames } from "../../train/preference/divergences.ts";
+import { preferenceLossNames } from "../../train/preference/preference-losses.ts";
 import {
   adapterKeys,
   choice,
+  choices,
   courseKeys,
   evalKeys,
+  flag,
   fromZero,
   modelKey,
+  number,
+  numbers,
   optimizerKeys,
   pairRowKeys,
   positive,
@@ -20,6 +25,30 @@ import {
 import { stageKind } from "../stage.ts";
 import { trainingHooks, trainingOptions } from "../training.ts";
 
+const lossKeys = {
+  loss_type: choices(
+    preferenceLossNames as unknown as [string],
+    `the preference loss, or several: ${preferenceLossNames.join(", ")}`,
+    { default: d.lossType },
+  ),
+  loss_weights: numbers("weights of several losses, which sum to 1 (default: equal ones)"),
+  beta: positive("strength of the pull towards the reference", { default: d.beta }),
+  label_smoothing: share("share of labels taken to be turned around", { default: d.labelSmoothing }),
+  f_divergence_type: choice(
+    fDivergenceNames as unknown as [string],
+    "the divergence that holds the policy near the reference",
+    { default: d.fDivergenceType },
+  ),
+  f_alpha_divergence_coef: number("alpha of alpha_divergence", { default: d.fAlphaDivergenceCoef }),
+  discopop_tau: positive("of discopop: how sharply it turns from one loss to the other", {
+    default: d.discopopTau,
+  }),
+  ld_alpha: share("LD-DPO: what a token counts beyond the other response's length (default: 1)"),
+  use_weighting: flag("WPO: pairs count by how likely the policy would draw them", {
+    default: d.useWeighting,
+  }),
+};
+
 export const dpoStage = stageKind({
   name: "dpo",
   description: "improve a model by direct preference optimisation on pairs",
@@ -27,11 +56,7 @@ export const dpoStage = stageKind({
     model: modelKey(),
     ref_model: modelKey("the reference (default: the model as it is at the start)"),
     ...pairRowKeys,
-    loss_type: choice(Object.keys(preferenceLosses) as [string], "the preference loss", {
-      default: "sigmoid",
-    }),
-    beta: positive("strength of the pull towards the reference", { default: 0.1 }),
-    label_smoothing: share("share of labels taken to be turned around", { default: 0 }),
+    ...lossKeys,
     rpo_alpha: fromZero("weight of the chosen answers' negative log-likelihood (default: none)"),
     ...evalKeys(d),
     ...courseKeys(d),

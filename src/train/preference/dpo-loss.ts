@@ -15,6 +15,7 @@ import {
   maximum,
   mul,
   neg,
+  type Operand,
   reshape,
   slice,
   sub,
@@ -24,38 +25,57 @@ import {
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import type { Loss } from "../loop/step.ts";
-import { responseLogProbs } from "./preference-batch.ts";
-import type { PreferenceLoss } from "./preference-losses.ts";
+import { type FDivergence, fDivergences } from "./divergences.ts";
+import { lossDefaults } from "./loss-choice.ts";
+import { responseFigures } from "./preference-batch.ts";
+import type { PreferenceLoss, Sides } from "./preference-losses.ts";
 
 export interface DpoLossOptions {
   readonly loss: PreferenceLoss;
   readonly beta: number;
   readonly labelSmoothing?: number;
   readonly rpoAlpha?: number | undefined;
+  readonly fDivergenceType?: FDivergence;
+  readonly fAlphaDivergenceCoef?: number;
+  readonly discopopTau?: number;
+  readonly useWeighting?: boolean;
 }
 
-/** Loss over a batch of `dpoSpec` and `num_items`, the pairs of the whole step. */
+/** Loss over a batch of `dpoSpec` and `num_items`, the pairs of the whole step; `beta` of the batch wins where it is. */
 export const dpoLoss =
-  (config: ModelConfig, { loss, beta, labelSmoothing = 0, rpoAlpha = 0 }: DpoLossOptions): Loss =>
+  (config: ModelConfig, options: DpoLossOptions): Loss =>
   (params: Tree<Tensor>, batch: Tree<Tensor>) => {
-    const logps = sidesOf(responseLogProbs(config, params, batch));
+    const { loss, rpoAlpha = 0 } = options;
+    const { labelSmoothing, discopopTau, fDivergenceType, fAlphaDivergenceCoef, useWeighting } = {
+      ...lossDefaults,
+      ...options,
+    };
+    const beta: Operand = (batch.beta as Tensor | undefined) ?? options.beta;
+    const figures = responseFigures(config, params, batch, { weighted: useWeighting });
+    const logps = sidesOf(figures.logps);
+    const whole = sidesOf(figures.whole);
     const referenceLogps = sidesOf(batch.reference as Tensor);
     const lengths = sidesOf(batch.lengths as Tensor);
     const chosen = sub(logps.chosen, referenceLogps.chosen);
     const rejected = sub(logps.rejected, referenceLogps.rejected);
-    const margin = sub(chosen, rejected);
+    const score = (logRatio: Tensor) => fDivergences[fDivergenceType](logRatio, fAlphaDivergenceCoef);
+    const scores = { chosen: score(chosen), rejected: score(rejected) };
+    const margin = sub(scores.chosen, scores.rejected);
     const mean = (x: Tensor) => div(sum(x), batch.num_items as Tensor);
 
-    const preference = mean(
-      loss({ chosen, rejected, margin, logps, referenceLogps, lengths, beta, labelSmoothing }),
-    );
-    const nll = mean(neg(div(logps.chosen, maximum(lengths.chosen, 1))));
+    const losses = loss({
+      ...{ chosen, rejected, scores, margin, logps, referenceLogps, whole, lengths },
+      ...{ beta, labelSmoothing, discopopTau },
+    });
+    const weights = figures.weights && sidesOf(figures.weights);
+    const preference = mean(weights ? mul(losses, mul(weights.chosen, weights.rejected)) : losses);
+    const nll = mean(neg(div(whole.chosen, maximum(lengths.chosen, 1))));
     return {
       loss: rpoAlpha > 0 ? add(preference, mul(nll, rpoAlpha)) : preference,
       metrics: {
         "rewards/chosen": mul(mean(chosen), beta),
         "rewards/rejected": mul(mean(rejected), beta),
-        "rewards/margins": mul(mean(margin), beta),
+        "rewards/margins": mul(mean(sub(chosen, rejected)), beta),
         "rewards/accuracies": mean(cast(greater(chosen, rejected), margin.dtype)),
         "logps/chosen": mean(logps.chosen),
         "logps/rejected": mean(logps.rejected),
@@ -65,7 +85,7 @@ export const dpoLoss =
   };
 
 /** The columns of [B, 2]. */
-function sidesOf(x: Tensor): Record<"chosen" | "rejected", Tensor> {
+export function sidesOf(x: Tensor): Sides {
   const column = (i: number) => reshape(slice(x, 1, i, i + 1), [x.shape[0] as Dim]);
   return { chosen: column(0), rejected: column(1) };
 }

@@ -14,14 +14,15 @@ import type { Model } from "../../models/load.ts";
 import { parameterSpecs } from "../../models/model.ts";
 import { chunks } from "../loop/plan.ts";
 import {
+  type BatchOptions,
   collatePreferences,
   type PairIds,
   pairSize,
-  preferenceSpec,
+  preferenceSpecOf,
   responseLogProbs,
 } from "./preference-batch.ts";
 
-export interface ReferenceOptions {
+export interface ReferenceOptions extends BatchOptions {
   /** Pairs of one run. */
   readonly batchSize: number;
   /** A folder for the file that keeps them; without it they are kept in memory. */
@@ -52,13 +53,13 @@ export interface AllOptions {
 export function openReference(
   engine: Engine,
   { config, parameters }: Model,
-  { batchSize, dir }: ReferenceOptions,
+  { batchSize, dir, ...batches }: ReferenceOptions,
 ): Reference {
   const load = async () => ({
     program: await engine.load(
       compile(
         (params, batch) => ({ logps: responseLogProbs(config, params, batch) }),
-        [parameterSpecs(config), preferenceSpec] as const,
+        [parameterSpecs(config), preferenceSpecOf(batches)] as const,
         { provider: engine.provider },
       ),
     ),
@@ -69,7 +70,10 @@ export function openReference(
   const ask = async (pairs: RowList<PairIds>, indices: readonly number[]): Promise<ArrayLike<number>> => {
     loaded ??= load();
     const { program, weights } = await loaded;
-    const batch = collatePreferences(indices.map((i) => pairs.at(i) as PairIds));
+    const batch = collatePreferences(
+      indices.map((i) => pairs.at(i) as PairIds),
+      batches,
+    );
     return ((await engine.run(program, [weights, batch])).logps as HostArray<"float32">).data;
   };
   return {
@@ -81,7 +85,7 @@ export function openReference(
       return hostArray("float32", [indices.length, 2], logps);
     },
     async all(pairs, { signal, onProgress } = {}) {
-      const path = dir && join(dir, `.reference-${hashOf(parameters, pairs)}.safetensors`);
+      const path = dir && join(dir, `.reference-${hashOf(parameters, pairs, batches)}.safetensors`);
       const kept = path === undefined ? undefined : await readTensors(path).catch(() => undefined);
       if (kept?.logps?.data.length === 2 * pairs.length) {
         known.set(pairs, kept.logps.data as Float32Array);
@@ -116,9 +120,9 @@ export function openReference(
   };
 }
 
-/** SHA-256 of weights and pairs, the first 16 digits. */
-function hashOf(parameters: Model["parameters"], pairs: RowList<PairIds>): string {
-  const hash = createHash("sha256");
+/** SHA-256 of weights, pairs and what their tokens count, the first 16 digits. */
+function hashOf(parameters: Model["parameters"], pairs: RowList<PairIds>, { ldAlpha }: BatchOptions): string {
+  const hash = createHash("sha256").update(ldAlpha === undefined ? "" : `ld_alpha ${ldAlpha}`);
   for (const [name, { data }] of Object.entries(parameters))
     hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   for (const { prompt, chosen, rejected } of pairs)

@@ -9,7 +9,7 @@
  * const { model } = await sft({ model: base, data: [{ prompt: "Two and two is", completion: " four." }], maxSteps: 1 });
  */
 
-export { type DpoHooks, type DpoResult, type DpoStart, dpo } from "./dpo.ts";
+export { dpo } from "./dpo.ts";
 export { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
 export { TrainError } from "./errors.ts";
 export { type Fit, type FitResult, fitRows } from "./loop/fit.ts";
@@ -51,6 +51,7 @@ export { type PpoHooks, type PpoResult, type PpoStart, ppo } from "./ppo.ts";
 export { type PpoOptions, type PpoStepOptions, ppoDefaults } from "./ppo-options.ts";
 export { type FDivergence, fDivergences } from "./preference/divergences.ts";
 export type { LossChoice } from "./preference/loss-choice.ts";
+export type { PairHooks, PairStart } from "./preference/pair-data.ts";
 export {
   type PreferenceLoss,
   type PreferenceLossName,

@@ -10,7 +10,7 @@ import { labelSpec, textRows } from "./loop/label-rows.ts";
 import { languageModelLoss } from "./loop/language-model.ts";
 import { dpoLoss } from "./preference/dpo-loss.ts";
 import { type LossChoice, lossDefaults, lossOf } from "./preference/loss-choice.ts";
-import { dpoSpec, pairRows } from "./preference/preference-batch.ts";
+import { dpoSpec, pairRun, runRows } from "./preference/preference-batch.ts";
 import { openReference, type Reference } from "./preference/reference.ts";
 import { layoutOf, rewardRows, rewardSpec } from "./reward/reward-batch.ts";
 import { rewardLoss } from "./reward/reward-loss.ts";
@@ -126,15 +126,20 @@ describe("DPO", () => {
       const { options, steps: theirs } = cases[key];
       const o = { ...lossDefaults, ...optionsOf(options) };
       const model = scaledBy(scale, base);
-      let reference: Reference | undefined;
+      let reference: Reference<Pair> | undefined;
       const steps = await logged(
         {
           model,
           loss: dpoLoss(model.config, { ...o, loss: lossOf(o) }),
           batchSpec: dpoSpec(o),
-          rows: pairRows(pairs, (indices) => (reference as Reference).of(pairs, indices), o),
+          rows: runRows(pairs, {
+            ...{ runOf: pairRun, ldAlpha: o.ldAlpha },
+            more: async (_, indices) => ({
+              reference: await (reference as Reference<Pair>).of(pairs, indices),
+            }),
+          }),
           prepare: async ({ engine }) => {
-            reference = openReference(engine, base, { batchSize: 2, ldAlpha: o.ldAlpha });
+            reference = openReference(engine, base, { runOf: pairRun, batchSize: 2, ldAlpha: o.ldAlpha });
           },
         },
         learning_rate,

@@ -1,7 +1,6 @@
 /** The stage `dpo`: direct preference optimisation on pairs (Rafailov et al. 2023). */
 import { z } from "zod";
-import { preferencePreflight } from "../../data/preflight.ts";
-import { type DpoStart, dpo } from "../../train/dpo.ts";
+import { dpo } from "../../train/dpo.ts";
 import { dpoDefaults as d } from "../../train/dpo-options.ts";
 import { fDivergenceNames } from "../../train/preference/divergences.ts";
 import { preferenceLossNames } from "../../train/preference/preference-losses.ts";
@@ -23,7 +22,7 @@ import {
   share,
 } from "../keys.ts";
 import { stageKind } from "../stage.ts";
-import { trainingHooks, trainingOptions } from "../training.ts";
+import { runPairs } from "./run-pairs.ts";
 
 const lossKeys = {
   loss_type: choices(
@@ -70,22 +69,5 @@ export const dpoStage = stageKind({
   answers: true,
   shown: ["loss", "rewards/accuracies", "rewards/margins", "eval_loss"],
   next: (output) => `the model is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,
-  async run({ ref_model, ...keys }, context) {
-    let data = { rows: 0, skipped: 0 };
-    const result = await dpo(
-      {
-        ...trainingOptions(keys, context),
-        model: await context.model(keys.model as string),
-        ...(ref_model !== undefined && { refModel: await context.model(ref_model) }),
-        data: context.data(keys.data as string),
-        ...(keys.eval_data !== undefined && { evalData: context.data(keys.eval_data) }),
-      },
-      trainingHooks(context, ({ train, eval: held, tokenizer, totalSteps, step, tokens }: DpoStart) => {
-        data = { rows: train.rows, skipped: train.skipped.length };
-        const preflight = preferencePreflight(train, tokenizer);
-        return { preflight, ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
-      }),
-    );
-    return { ...result, data };
-  },
+  run: runPairs(dpo),
 });

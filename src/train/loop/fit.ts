@@ -9,6 +9,7 @@ import { loadModel, type Model } from "../../models/load.ts";
 import { packing, schedule } from "../../optim/index.ts";
 import { type Fingerprint, openRun, type RunFolder } from "../../runs/run-folder.ts";
 import { TrainError } from "../errors.ts";
+import { type Dials, dialSpecs } from "./dials.ts";
 import { heldOutEvaluator } from "./held-out.ts";
 import { type LoopState, type StepReport, trainLoop } from "./loop.ts";
 import { checkMemory, stepSize } from "./memory.ts";
@@ -29,8 +30,12 @@ export interface Fit<Row> {
   readonly model: Model;
   /** Over the whole parameter tree and a batch; divided by `num_items` of the batch. */
   readonly loss: Loss;
-  /** What `collate` returns, without `num_items`. */
+  /** What `collate` returns, without `num_items` and dials. */
   readonly batchSpec: Tree<TensorSpec>;
+  /** What changes from step to step beside the parameters. */
+  readonly dials?: Dials | undefined;
+  /** From the metrics' sums over micro-batches to what is shown; metrics are means over all items, so most stay. */
+  readonly summary?: ((sums: Record<string, number>) => Record<string, number>) | undefined;
   readonly rows: Rows<Row>;
   /** Held-out rows; what is measured on them is loss and metrics of training, with `eval_` before their names. */
   readonly held?: Rows<Row> | undefined;
@@ -67,7 +72,7 @@ export async function fitRows<Row>(
   { signal, onStart, onStep, onWarning }: TrainerHooks<Course>,
 ): Promise<FitResult> {
   const o = withDefaults(trainerDefaults, options);
-  const { model, batchSpec, rows, held } = task;
+  const { model, batchSpec, rows, held, dials, summary } = task;
   checkOptions(o);
   if (o.earlyStoppingPatience !== undefined && !held)
     throw new TrainError(
@@ -107,6 +112,8 @@ export async function fitRows<Row>(
       maxGradNorm: o.maxGradNorm > 0 ? o.maxGradNorm : undefined,
       parameters: from ? trainable.trainedOf(await from.model()) : trainable.parameters,
       batchSpec: frozen.spec(batchSpec),
+      dials,
+      summary,
       accumulate: o.gradientAccumulation > 1,
       totalSteps,
       learningRate: schedule(o.lrSchedulerType, o.learningRate, { totalSteps, warmupSteps }),
@@ -119,7 +126,7 @@ export async function fitRows<Row>(
         (await heldOutEvaluator({
           engine,
           loss,
-          batchSpec,
+          batchSpec: { ...batchSpec, ...dialSpecs(dials) },
           rows: held,
           batchSize: o.evalBatchSize ?? o.batchSize,
           packing: packing(specsOf(trainable.parameters), optimizer.groupOf),

@@ -7,6 +7,7 @@
 import {
   compile,
   type Engine,
+  type HostArray,
   hostArray,
   type Resident,
   type Tensor,
@@ -31,7 +32,7 @@ export interface HeldOutOptions<Row> {
   readonly frozen: FrozenPart;
 }
 
-/** {loss, ...metrics} of the parameters that are in the engine. */
+/** {loss, ...metrics} of the parameters that are in the engine; `more` is what every batch brings besides its rows. */
 export async function heldOutEvaluator<Row>(options: HeldOutOptions<Row>) {
   const { engine, loss, rows, batchSize, packing, frozen } = options;
   const items = total([...rows.list], rows.items);
@@ -50,14 +51,14 @@ export async function heldOutEvaluator<Row>(options: HeldOutOptions<Row>) {
   const byLength = lengths
     .map((_, i) => i)
     .sort((a, b) => (lengths[b] as number) - (lengths[a] as number) || a - b);
-  return async (parameters: Tree<Resident>): Promise<Record<string, number>> => {
+  return async (parameters: Tree<Resident>, more: Tree<HostArray> = {}): Promise<Record<string, number>> => {
     const sums: Record<string, number> = {};
     for (const part of chunks(byLength, batchSize)) {
       const arrays = await rows.collate(
         part.map((i) => rows.list.at(i) as Row),
         part,
       );
-      const batch = frozen.batch({ ...arrays, num_items: hostArray("float32", [], [items]) });
+      const batch = frozen.batch({ ...arrays, ...more, num_items: hostArray("float32", [], [items]) });
       const found = await engine.run(program, [parameters, batch]);
       addMetrics(sums, numbersOf(found));
     }

@@ -15,6 +15,7 @@ import {
 } from "../../graph/index.ts";
 import type { Optimizer } from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
+import { type Dials, dialArrays, dialSpecs, type Figures } from "./dials.ts";
 import type { Loss } from "./step.ts";
 import { createStepper } from "./stepper.ts";
 
@@ -41,6 +42,8 @@ export interface LoopState {
   /** Evaluations since the best one. */
   stale: number;
   best?: { step: number; value: number };
+  /** See dials.ts. */
+  dials?: Figures;
 }
 
 /** What a checkpoint needs: read from the engine on demand. */
@@ -70,8 +73,11 @@ export interface LoopOptions {
   readonly totalSteps: number;
   readonly learningRate: (step: number) => number;
   readonly batchAt: (step: number) => StepBatch | Promise<StepBatch>;
-  /** Metrics of the held-out data for packed parameters, without the `eval_` before them. */
-  readonly evaluate?: (parameters: Tree<Resident>) => Promise<Metrics>;
+  readonly dials?: Dials | undefined;
+  /** From the sums over the micro-batches to what is shown, in training and of held-out rows. */
+  readonly summary?: ((sums: Metrics) => Metrics) | undefined;
+  /** Sums over held-out rows for packed parameters, without the `eval_` before them; `more` is what batches bring besides. */
+  readonly evaluate?: (parameters: Tree<Resident>, more: Tree<HostArray>) => Promise<Metrics>;
   readonly evalSteps: number;
   /** The metric that says what is best; `eval_loss` and other losses are better when smaller. */
   readonly metricForBest: string;
@@ -103,18 +109,22 @@ export interface LoopResult {
  * @throws TrainError when loss or gradient norm is not finite; nothing is saved then
  */
 export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
-  const { engine, totalSteps, batchAt, evaluate, signal, metricForBest } = options;
+  const { engine, totalSteps, batchAt, evaluate, signal, metricForBest, dials } = options;
+  const { summary = (sums: Metrics) => sums } = options;
   const stepper = await createStepper({
     engine,
     loss: options.loss,
     optimizer: options.optimizer,
     ...(options.maxGradNorm !== undefined && { maxGradNorm: options.maxGradNorm }),
     parameters: unflatten(options.parameters),
-    batch: options.batchSpec,
+    batch: { ...options.batchSpec, ...dialSpecs(dials) },
     accumulate: options.accumulate,
     ...(options.from && { state: unflatten(options.from.optimizer) }),
   });
-  const state: LoopState = { step: 0, num_tokens: 0, stale: 0, ...options.from?.state };
+  const state: LoopState = {
+    ...{ step: 0, num_tokens: 0, stale: 0, ...(dials && { dials: dials.start }) },
+    ...options.from?.state,
+  };
   const arrays = async (tree: Tree<Resident>) => flatten(await engine.get(tree));
   const parametersNow = async () => flatten(await stepper.parameters());
   const judgedNow = async () => flatten(await stepper.judgedParameters());
@@ -154,14 +164,21 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       }
       const batch = await batchAt(state.step);
       const learning_rate = options.learningRate(state.step);
-      const measured = await stepper.step(batch.micro, batch.items, learning_rate);
+      const turned = dialArrays(dials, state.dials);
+      const micro = batch.micro.map((arrays) => ({ ...arrays, ...turned }));
+      const measured = summary(await stepper.step(micro, batch.items, learning_rate));
       checkFinite(measured, state.step + 1, batch, options.rescue);
       state.step++;
+      if (dials)
+        state.dials = await dials.next(state.dials as Figures, {
+          ...{ step: state.step, totalSteps, items: batch.items, metrics: measured },
+          parameters: parametersNow,
+        });
       state.num_tokens += batch.tokens;
       metrics = { ...measured, learning_rate, num_tokens: state.num_tokens, epoch: batch.epoch };
       const isLast = state.step === totalSteps;
       if (evaluate && (state.step % options.evalSteps === 0 || isLast)) {
-        const found = await evaluate(stepper.judged);
+        const found = summary(await evaluate(stepper.judged, dialArrays(dials, state.dials, false)));
         for (const [name, value] of Object.entries(found)) metrics[`eval_${name}`] = value;
         await judge(metrics);
       }

@@ -8,16 +8,11 @@
  */
 import {
   add,
-  cast,
-  type Dim,
   div,
-  greater,
   maximum,
   mul,
   neg,
   type Operand,
-  reshape,
-  slice,
   sub,
   sum,
   type Tensor,
@@ -27,8 +22,9 @@ import type { ModelConfig } from "../../models/config/config.ts";
 import type { Loss } from "../loop/step.ts";
 import { type FDivergence, fDivergences } from "./divergences.ts";
 import { lossDefaults } from "./loss-choice.ts";
-import { responseFigures } from "./preference-batch.ts";
-import type { PreferenceLoss, Sides } from "./preference-losses.ts";
+import { responseFigures, sidesOf } from "./preference-batch.ts";
+import type { PreferenceLoss } from "./preference-losses.ts";
+import { rewardMetrics } from "./reward-metrics.ts";
 
 export interface DpoLossOptions {
   readonly loss: PreferenceLoss;
@@ -73,19 +69,8 @@ export const dpoLoss =
     return {
       loss: rpoAlpha > 0 ? add(preference, mul(nll, rpoAlpha)) : preference,
       metrics: {
-        "rewards/chosen": mul(mean(chosen), beta),
-        "rewards/rejected": mul(mean(rejected), beta),
-        "rewards/margins": mul(mean(sub(chosen, rejected)), beta),
-        "rewards/accuracies": mean(cast(greater(chosen, rejected), margin.dtype)),
-        "logps/chosen": mean(logps.chosen),
-        "logps/rejected": mean(logps.rejected),
+        ...rewardMetrics({ chosen: mul(chosen, beta), rejected: mul(rejected, beta) }, logps, mean),
         ...(rpoAlpha > 0 && { nll_loss: nll }),
       },
     };
   };
-
-/** The columns of [B, 2]. */
-export function sidesOf(x: Tensor): Sides {
-  const column = (i: number) => reshape(slice(x, 1, i, i + 1), [x.shape[0] as Dim]);
-  return { chosen: column(0), rejected: column(1) };
-}

@@ -16,11 +16,12 @@ import { loadModel, type Model } from "../../models/load.ts";
 import { hiddenStates, logitsOf, tokenSpec } from "../../models/model.ts";
 import { specsOf } from "../loop/trainable.ts";
 import {
-  collatePreferences,
+  collateRuns,
   type PairIds,
-  pairSize,
-  preferenceSpec,
+  pairRun,
   responseLogProbs,
+  runSize,
+  runSpec,
 } from "./preference-batch.ts";
 
 let engine: Engine;
@@ -42,12 +43,9 @@ const pairs = [
 
 async function sidesFrom({ config, parameters }: Model, batch: readonly PairIds[]): Promise<number[]> {
   const program = await engine.load(
-    compile((p, b) => ({ logps: responseLogProbs(config, p, b) }), [
-      specsOf(parameters),
-      preferenceSpec,
-    ] as const),
+    compile((p, b) => ({ logps: responseLogProbs(config, p, b) }), [specsOf(parameters), runSpec()] as const),
   );
-  const out = await engine.run(program, [unflatten(parameters), collatePreferences(batch)]);
+  const out = await engine.run(program, [unflatten(parameters), collateRuns(batch.map(pairRun))]);
   return [...((out.logps as HostArray).data as Float32Array)];
 }
 
@@ -110,14 +108,14 @@ describe("the log-probabilities of a pair's responses", () => {
     const model = await loadModel("test/parity/golden/models/llama");
     const { config, parameters } = model;
     const name = "model.layers.0.self_attn.v_proj.weight";
-    const batch = collatePreferences(pairs);
+    const batch = collateRuns(pairs.map(pairRun));
     const loss = (p: Tree<Tensor>, b: Tree<Tensor>) =>
       sum(mul(responseLogProbs(config, p, b), b.weights as Tensor));
     const weights = hostArray("float32", [3, 2], [1, -1, 0.5, -0.25, 1, 0.75]);
     const program = await engine.load(
       compile((p, b) => ({ loss: loss(p, b), slope: grad(loss)(p, b) }) as Tree<Tensor>, [
         specsOf(parameters),
-        { ...preferenceSpec, weights: { dtype: "float32", shape: ["B", 2] } },
+        { ...runSpec(), weights: { dtype: "float32", shape: ["B", 2] } },
       ] as const),
     );
     const at = async (shift: (i: number) => number) => {
@@ -143,8 +141,8 @@ describe("the log-probabilities of a pair's responses", () => {
 });
 
 it("a pair takes its prompt once, and neither response's last token, which predicts nothing", () => {
-  expect(pairs.map(pairSize)).toEqual([13, 8, 3]);
-  const { input_ids, places, owners, lengths } = collatePreferences(pairs);
+  expect(pairs.map((pair) => runSize(pairRun(pair)))).toEqual([13, 8, 3]);
+  const { input_ids, places, owners, lengths } = collateRuns(pairs.map(pairRun));
   expect(input_ids.shape).toEqual([3, 16]);
   expect([...places.data].slice(0, 9).map(Number)).toEqual([5, 6, 7, 8, 9, 10, 5, 11, 12]);
   expect([...owners.data].filter((x) => Number(x) === 0)).toHaveLength(6);

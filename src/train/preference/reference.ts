@@ -15,98 +15,100 @@ import { parameterSpecs } from "../../models/model.ts";
 import { chunks } from "../loop/plan.ts";
 import {
   type BatchOptions,
-  collatePreferences,
-  type PairIds,
-  pairSize,
-  preferenceSpecOf,
+  collateRuns,
+  type Run,
   responseLogProbs,
+  runSize,
+  runSpec,
 } from "./preference-batch.ts";
 
-export interface ReferenceOptions extends BatchOptions {
-  /** Pairs of one run. */
+export interface ReferenceOptions<Row> extends BatchOptions {
+  readonly runOf: (row: Row) => Run;
+  /** Rows that are asked about together. */
   readonly batchSize: number;
   /** A folder for the file that keeps them; without it they are kept in memory. */
   readonly dir?: string | undefined;
 }
 
-export interface Reference {
+export interface Reference<Row> {
   /**
-   * [n, 2] in nats, chosen and rejected, of the pairs with these numbers in a list. They are computed now unless `all`
-   * was: the same pairs together give the same bits.
+   * [n, K] in nats, a column for each response, of the rows with these numbers in a list. They are computed now unless
+   * `all` was: the same rows together give the same bits.
    */
-  of(pairs: RowList<PairIds>, indices: readonly number[]): Promise<HostArray<"float32">>;
+  of(rows: RowList<Row>, indices: readonly number[]): Promise<HostArray<"float32">>;
   /**
    * Computes all of a list, or reads them from the file that an earlier run wrote; ends early when the signal aborts.
    */
-  all(pairs: RowList<PairIds>, options?: AllOptions): Promise<void>;
+  all(rows: RowList<Row>, options?: AllOptions): Promise<void>;
   /** Frees the weights; what is known stays. */
   close(): Promise<void>;
 }
 
 export interface AllOptions {
   readonly signal?: AbortSignal | undefined;
-  /** After each batch: pairs that are known. */
+  /** After each batch: rows that are known. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** A reference; once it was asked, its weights are in the engine until it is closed. */
-export function openReference(
+export function openReference<Row>(
   engine: Engine,
   { config, parameters }: Model,
-  { batchSize, dir, ...batches }: ReferenceOptions,
-): Reference {
+  { runOf, batchSize, dir, ...batches }: ReferenceOptions<Row>,
+): Reference<Row> {
+  const columns = batches.columns ?? 2;
   const load = async () => ({
     program: await engine.load(
       compile(
         (params, batch) => ({ logps: responseLogProbs(config, params, batch) }),
-        [parameterSpecs(config), preferenceSpecOf(batches)] as const,
+        [parameterSpecs(config), runSpec(batches)] as const,
         { provider: engine.provider },
       ),
     ),
     weights: await engine.put(unflatten(parameters)),
   });
   let loaded: ReturnType<typeof load> | undefined; // when it is first asked, and not when a file has the answers
-  const known = new Map<RowList<PairIds>, Float32Array>();
-  const ask = async (pairs: RowList<PairIds>, indices: readonly number[]): Promise<ArrayLike<number>> => {
+  const known = new Map<RowList<Row>, Float32Array>();
+  const ask = async (rows: RowList<Row>, indices: readonly number[]): Promise<ArrayLike<number>> => {
     loaded ??= load();
     const { program, weights } = await loaded;
-    const batch = collatePreferences(
-      indices.map((i) => pairs.at(i) as PairIds),
+    const batch = collateRuns(
+      indices.map((i) => runOf(rows.at(i) as Row)),
       batches,
     );
     return ((await engine.run(program, [weights, batch])).logps as HostArray<"float32">).data;
   };
   return {
-    async of(pairs, indices) {
-      const values = known.get(pairs);
+    async of(rows, indices) {
+      const values = known.get(rows);
       const logps = values
-        ? indices.flatMap((i) => [...values.subarray(2 * i, 2 * i + 2)])
-        : Array.from(await ask(pairs, indices));
-      return hostArray("float32", [indices.length, 2], logps);
+        ? indices.flatMap((i) => [...values.subarray(columns * i, columns * (i + 1))])
+        : Array.from(await ask(rows, indices));
+      return hostArray("float32", [indices.length, columns], logps);
     },
-    async all(pairs, { signal, onProgress } = {}) {
-      const path = dir && join(dir, `.reference-${hashOf(parameters, pairs, batches)}.safetensors`);
+    async all(rows, { signal, onProgress } = {}) {
+      const path = dir && join(dir, `.reference-${hashOf(parameters, rows, runOf, batches)}.safetensors`);
       const kept = path === undefined ? undefined : await readTensors(path).catch(() => undefined);
-      if (kept?.logps?.data.length === 2 * pairs.length) {
-        known.set(pairs, kept.logps.data as Float32Array);
+      if (kept?.logps?.data.length === columns * rows.length) {
+        known.set(rows, kept.logps.data as Float32Array);
         return;
       }
-      const sizes = Array.from(pairs, pairSize);
+      const sizes = Array.from(rows, (row) => runSize(runOf(row)));
       const byLength = sizes.map((_, i) => i).sort((a, b) => (sizes[b] as number) - (sizes[a] as number));
-      const values = new Float32Array(2 * pairs.length);
+      const values = new Float32Array(columns * rows.length);
       let done = 0;
       for (const part of chunks(byLength, batchSize)) {
         if (signal?.aborted) return;
-        const found = await ask(pairs, part);
-        for (const [k, i] of part.entries())
-          values.set([found[2 * k] as number, found[2 * k + 1] as number], 2 * i);
+        const found = await ask(rows, part);
+        for (const [place, i] of part.entries())
+          for (let k = 0; k < columns; k++) values[columns * i + k] = found[columns * place + k] as number;
         done += part.length;
-        onProgress?.(done, pairs.length);
+        onProgress?.(done, rows.length);
       }
-      known.set(pairs, values);
+      known.set(rows, values);
       if (path === undefined) return;
       await rm(`${path}.new`, { force: true });
-      const logps = hostArray("float32", [pairs.length, 2], values);
+      const logps = hostArray("float32", [rows.length, columns], values);
       await writePieces(`${path}.new`, encodeSafetensors({ logps }));
       await rename(`${path}.new`, path);
     },
@@ -120,13 +122,20 @@ export function openReference(
   };
 }
 
-/** SHA-256 of weights, pairs and what their tokens count, the first 16 digits. */
-function hashOf(parameters: Model["parameters"], pairs: RowList<PairIds>, { ldAlpha }: BatchOptions): string {
+/** SHA-256 of weights, rows and what their tokens count, the first 16 digits. */
+function hashOf<Row>(
+  parameters: Model["parameters"],
+  rows: RowList<Row>,
+  runOf: (row: Row) => Run,
+  { ldAlpha }: BatchOptions,
+): string {
   const hash = createHash("sha256").update(ldAlpha === undefined ? "" : `ld_alpha ${ldAlpha}`);
   for (const [name, { data }] of Object.entries(parameters))
     hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  for (const { prompt, chosen, rejected } of pairs)
-    for (const ids of [prompt, chosen, rejected])
+  for (const row of rows) {
+    const { prompt, responses } = runOf(row);
+    for (const ids of [prompt, ...responses])
       hash.update(`${ids.length}:`).update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
+  }
   return hash.digest("hex").slice(0, 16);
 }

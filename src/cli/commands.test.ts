@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { modelOf, withParameters } from "../models/load.ts";
 import { rows, tinyModel } from "../train/tiny.fixture.ts";
+import { recipeNames } from "./recipe-box.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const nodeArgs = ["--import", here("../../scripts/register-ts.js"), here("./commands.fixture.ts")];
@@ -217,6 +218,14 @@ describe("bad input gets one sentence, exit code 1 and an untouched folder", { t
     );
   });
 });
+
+it("every recipe in the box is found by its name, from the sources, and nothing is wrong with it", async () => {
+  const names = await recipeNames();
+  expect(names).toEqual(expect.arrayContaining(["hh", "tinystories", "world"]));
+  const checked = await Promise.all(names.map((name) => attune(["run", name, "--check"])));
+  expect(checked.map(({ code, stderr }) => [code, stderr])).toEqual(names.map(() => [0, ""]));
+  expect((await attune(["run", "wrld"])).stderr).toMatch(/did you mean world/);
+}, 90_000);
 
 it("a recipe runs its stages, measures each and writes the report; what is wrong with it is said first", async () => {
   const [recipe, output] = [join(folder, "small.yaml"), join(folder, "small")];

@@ -1,7 +1,6 @@
 /** The work of `attune run`: reads a recipe, runs its stages, shows each, and says where the report is. */
 import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { didYouMean } from "../../graph/nearest.ts";
 import {
   OverrideError,
@@ -18,6 +17,7 @@ import type { CliContext } from "../context.ts";
 import { openEngine } from "../engine.ts";
 import { UsageError } from "../failure.ts";
 import { duration } from "../progress.ts";
+import { boxedRecipe, recipeNames } from "../recipe-box.ts";
 import { evaluationLine, type StageDisplay, stageDisplay } from "../stage-display.ts";
 import { version } from "../version.ts";
 
@@ -26,8 +26,6 @@ interface Options {
   readonly overwrite?: boolean;
   readonly check?: boolean;
 }
-
-const box = ["world", "tinystories", "hh"];
 
 export const runRun: Implementation<Options> = async (context, options, ...operands) => {
   const recipe = options.resume ? await recipeOfRun(options.resume, operands) : await recipeFrom(operands);
@@ -58,7 +56,7 @@ async function recipeOfRun(dir: string, operands: readonly string[]): Promise<Re
 export async function recipeFrom(operands: readonly string[]): Promise<Recipe> {
   const [name, ...fields] = operands;
   if (name === undefined || name.startsWith("--"))
-    throw new UsageError(`run: a recipe is required: a YAML file, or one of ${box.join(", ")}`);
+    throw new UsageError(`run: a recipe is required: a YAML file, or one of ${(await recipeNames()).join(", ")}`);
   const path = await recipePath(name);
   const content = await readFile(path, "utf8");
   const plain = readRecipeQuietly(content, path);
@@ -87,7 +85,8 @@ async function recipePath(name: string): Promise<string> {
       () => false,
     );
   if (await exists(name)) return name;
-  if (box.includes(name)) return fileURLToPath(new URL(`../../recipes/${name}.yaml`, import.meta.url));
+  const box = await recipeNames();
+  if (box.includes(name)) return boxedRecipe(name);
   throw new RecipeError(`${name}: no such recipe${didYouMean(name, box)}`);
 }
 

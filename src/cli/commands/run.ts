@@ -6,7 +6,7 @@ export function register(program: Command): void {
   program
     .command("run")
     .description("run a recipe: its stages in order, every one measured, and a report at the end")
-    .argument("[recipe]", "a YAML file, or the name of one in the box: world, tinystories, hh")
+    .argument("[recipe]", "a YAML file, or one in the box: world, tinystories, hh, algorithms/ppo")
     .argument("[fields...]", "fields of the recipe: --ppo.kl_coef 0.05 --seed 7")
     .option("--resume <dir>", "go on with the run in this folder")
     .option("--overwrite", "replace the run in the recipe's folder")

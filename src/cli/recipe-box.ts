@@ -1,0 +1,20 @@
+/** The recipes in the box: what lies in recipes/, by name. Parts that recipes share and suites of measures are none. */
+import { readdir } from "node:fs/promises";
+import { sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const folder = new URL("../../recipes/", import.meta.url);
+
+/** Where a recipe of the box is: `world` is recipes/world.yaml, `algorithms/ppo` one folder deeper. */
+export const boxedRecipe = (name: string): string => fileURLToPath(new URL(`${name}.yaml`, folder));
+
+/** The names of all recipes in the box, those of the first folder first. */
+export async function recipeNames(): Promise<string[]> {
+  const files = await readdir(folder, { recursive: true });
+  const depth = (name: string) => name.split("/").length;
+  return files
+    .map((file) => file.split(sep).join("/"))
+    .filter((file) => file.endsWith(".yaml") && !/^(parts|suites)\//.test(file))
+    .map((file) => file.slice(0, -".yaml".length))
+    .sort((a, b) => depth(a) - depth(b) || a.localeCompare(b));
+}

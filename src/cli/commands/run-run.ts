@@ -56,7 +56,9 @@ async function recipeOfRun(dir: string, operands: readonly string[]): Promise<Re
 export async function recipeFrom(operands: readonly string[]): Promise<Recipe> {
   const [name, ...fields] = operands;
   if (name === undefined || name.startsWith("--"))
-    throw new UsageError(`run: a recipe is required: a YAML file, or one of ${(await recipeNames()).join(", ")}`);
+    throw new UsageError(
+      `run: a recipe is required: a YAML file, or one of ${(await recipeNames()).join(", ")}`,
+    );
   const path = await recipePath(name);
   const content = await readFile(path, "utf8");
   const plain = readRecipeQuietly(content, path);

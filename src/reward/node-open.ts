@@ -8,6 +8,7 @@ import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { checkpointReward } from "./checkpoint-reward.ts";
 import { moduleReward } from "./node-module.ts";
+import { unitTestOptions, unitTestReward } from "./node-unit-test.ts";
 import { parseOptions } from "./parse-options.ts";
 import { remoteReward } from "./remote.ts";
 import { checked, type OpenedReward, type Reward, RewardError } from "./reward.ts";
@@ -61,6 +62,8 @@ const openers: { readonly [K in ParsedReward["kind"]]: Opener<K> } = {
   rule: ({ name, rule, options }) => simple(name, ruleReward(rule, options)),
   module: async ({ name, path, exported }, { baseDir }) =>
     simple(name, await moduleReward(path, exported, baseDir)),
+  unit_test: ({ name, column, options }) =>
+    simple(name, unitTestReward(column, parseOptions(name, unitTestOptions, options))),
   remote: ({ name, url, options }, { signal }) =>
     simple(name, remoteReward(url, options, { ...(signal && { signal }) })),
   model: openModel,

@@ -47,7 +47,7 @@ describe("a reward's specification", () => {
       ["", /empty text/],
       [7, /a folder or hub id, rule:NAME.* is required, got 7/],
       [[], /at least one part/],
-      [{ rul: "length" }, /one of the keys rule, model, module, url, reward is required, got rul/],
+      [{ rul: "length" }, /one of the keys rule, model, module, unit_test, url, reward is required, got rul/],
       [{ rule: "length", model: "x" }, /one of the keys/],
       [{ reward: "length", wieght: 2 }, /no option wieght/],
       [{ rule: ["length"] }, /a text is required/],

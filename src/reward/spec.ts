@@ -4,6 +4,7 @@
  *     runs/rm, org/name                  a reward model: a folder, or a hub id
  *     rule:length_band?min=5&max=30      a rule and its options; `length_band` alone will do for one without
  *     ./my-reward.ts#brevity             a function that a module exports (without #: default, or `reward`)
+ *     unit_test?column=test              the tests in a column of the row, run on the response's code
  *     http://host:5000/get_reward        a server
  *     world:gold                         what the built-in world thinks of it
  *     0.5*rule:rouge                     a part of a sum, with its weight
@@ -26,6 +27,7 @@ export type RewardObject = { readonly weight?: number; readonly name?: string } 
   | ({ readonly rule: string } & Readonly<Record<string, unknown>>)
   | ({ readonly model: string } & Readonly<Record<string, unknown>>)
   | { readonly module: string; readonly export?: string }
+  | ({ readonly unit_test: string } & Readonly<Record<string, unknown>>)
   | ({ readonly url: string } & Readonly<z.input<typeof remoteOptions>>)
   | { readonly reward: RewardSpec }
 );
@@ -35,6 +37,7 @@ export type ParsedReward = { readonly name: string } & (
   | { readonly kind: "function"; readonly reward: Reward }
   | { readonly kind: "gold" }
   | { readonly kind: "rule"; readonly rule: string; readonly options: Options }
+  | { readonly kind: "unit_test"; readonly column: string; readonly options: Options }
   | { readonly kind: "model"; readonly model: string; readonly options: Options }
   | { readonly kind: "module"; readonly path: string; readonly exported?: string }
   | { readonly kind: "remote"; readonly url: string; readonly options: z.infer<typeof remoteOptions> }
@@ -65,6 +68,7 @@ export function parseReward(spec: unknown): ParsedReward {
 const forms = "a folder or hub id, rule:NAME, a module's path, a URL, or a list of them";
 
 const weighted = /^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)\s*\*\s*(.*)$/is;
+const unitTest = /^(?:rule:)?unit_test(?:\?|$)/;
 const modulePath = /\.(?:[cm]?[jt]s)(?:#[\w$]+)?$/;
 
 function parseText(text: string): ParsedReward {
@@ -73,6 +77,7 @@ function parseText(text: string): ParsedReward {
     throw new RewardError(`reward: ${forms} is required, got an empty text`, { wrongUsage: true });
   if (weighted.test(spec)) return parseSum([spec]);
   if (spec === "world:gold") return { kind: "gold", name: spec };
+  if (unitTest.test(spec)) return parseUnitTest(spec);
   if (spec.startsWith("rule:")) return parseRule(spec.slice("rule:".length));
   if (/^https?:\/\//i.test(spec)) return parseObject({ url: spec });
   if (modulePath.test(spec)) {
@@ -88,6 +93,13 @@ function parseRule(text: string): ParsedReward {
   return parseObject({ ...Object.fromEntries(new URLSearchParams(query)), rule });
 }
 
+function parseUnitTest(text: string): ParsedReward {
+  const { column = "test", ...options } = Object.fromEntries(
+    new URLSearchParams(text.split(/\?(.*)/s)[1] ?? ""),
+  );
+  return parseObject({ ...options, unit_test: column });
+}
+
 const partKeys = z.strictObject({ weight: number().default(1), name: z.string().optional() });
 const wrapped = z.strictObject({ reward: z.unknown() });
 const moduleKeys = z.strictObject({ module: z.string(), export: z.string().optional() });
@@ -101,6 +113,12 @@ const objects: Record<string, (spec: Record<string, unknown>) => ParsedReward> =
     const name = exported === undefined ? module : `${module}#${exported}`;
     return { kind: "module", name, path: module, ...(exported !== undefined && { exported }) };
   },
+  unit_test: ({ unit_test, ...options }) => ({
+    kind: "unit_test",
+    name: "unit_test",
+    column: `${unit_test}`,
+    options,
+  }),
   url: ({ url, ...options }) => {
     if (!URL.canParse(`${url}`)) throw new RewardError(`reward ${url}: this is no URL`, { wrongUsage: true });
     const name = placeOf(`${url}`);

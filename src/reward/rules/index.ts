@@ -6,9 +6,15 @@ import { flawedRules } from "./flawed.ts";
 import { formRules } from "./form.ts";
 import { mannerRules } from "./manner.ts";
 import type { Rule } from "./rule.ts";
+import { verifiableRules } from "./verifiable.ts";
 
-/** Every rule; a new one is a row of form.ts, manner.ts or flawed.ts. */
-export const rules: Readonly<Record<string, Rule>> = { ...formRules, ...mannerRules, ...flawedRules };
+/** Every rule; a new one is a row of verifiable.ts, form.ts, manner.ts or flawed.ts. */
+export const rules: Readonly<Record<string, Rule>> = {
+  ...verifiableRules,
+  ...formRules,
+  ...mannerRules,
+  ...flawedRules,
+};
 
 export const isRule = (name: string): boolean => Object.hasOwn(rules, name);
 

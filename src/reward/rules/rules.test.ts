@@ -18,6 +18,37 @@ const examples: Readonly<
     { options?: Record<string, unknown>; prompt?: string; input?: Partial<RewardInput>; cases: Case[] }
   >
 > = {
+  exact_match: {
+    options: { ignore_case: "true", ignore_punctuation: true, pattern: "(?:it is|answer:) (.+)$" },
+    input: { row: { answer: ["San José", "SJ"] } },
+    cases: [
+      ["I think it is san  jose\u0301!", 1],
+      ["Answer: San Diego. No, it is SJ", 0],
+      ["It is San Diego.\nANSWER: sj.", 1],
+      ["San José", 0],
+    ],
+  },
+  numeric_answer: {
+    options: { tolerance: "0.01" },
+    input: { row: { answer: "5 + 3 makes 8, and so on: #### -1,234.5" } },
+    cases: [
+      ["12 and then -1234.5.", 1],
+      ["It is −1,234.501", 1],
+      ["It is 1234.5", 0],
+      ["10-1234.5", 0],
+      ["-1.2345e3", 1],
+      ["-1234.5 or 7", 0],
+      ["none", 0],
+    ],
+  },
+  regex: {
+    options: { pattern: "^\\d+ cats?\\b", flags: "imgu" },
+    cases: [
+      ["I see\n7 CATS.", 1],
+      ["I see 7 cats.", 0],
+      ["7 catsuits", 0],
+    ],
+  },
   length_band: {
     options: { min: "2", max: 4 },
     cases: [
@@ -134,6 +165,12 @@ const scoreOf = (
   { options, prompt = "A prompt.", input }: (typeof examples)[string],
 ) => (ruleReward(name, options)([{ prompt, completion, ...input }]) as number[])[0] as number;
 
+it("joins digits that stand apart, where that is asked for", () => {
+  const input = { prompt: "", completion: "7 plus 8 is 1 5, so it is 7 5.", row: { answer: 75 } };
+  expect(ruleReward("numeric_answer", { join_digits: "true" })([input])).toEqual([1]);
+  expect(ruleReward("numeric_answer")([input])).toEqual([0]);
+});
+
 describe("rules", () => {
   it.each(Object.entries(examples))("%s scores its examples", (name, example) => {
     for (const [completion, score] of example.cases)
@@ -158,7 +195,7 @@ describe("rules", () => {
       const reward = ruleReward(name, options);
       fc.assert(
         fc.property(texts, texts, (prompt, completion) => {
-          const [score] = reward([{ prompt, completion, row: { reference: prompt } }]) as [number];
+          const [score] = reward([{ prompt, completion, row: { reference: prompt, answer: 7 } }]) as [number];
           expect(Number.isFinite(score)).toBe(true);
           if (!row.flawed) expect(score).toBeGreaterThanOrEqual(row.range.startsWith("-1") ? -1 : 0);
           if (!row.flawed) expect(score).toBeLessThanOrEqual(1);
@@ -175,7 +212,9 @@ describe("rules", () => {
       const [score] = ruleReward(
         name,
         options,
-      )([{ prompt: "Say please.", completion: stuffed, row: { reference: "Please." } }]) as [number];
+      )([{ prompt: "Say please.", completion: stuffed, row: { reference: "Please.", answer: 7 } }]) as [
+        number,
+      ];
       if (row.flawed) expect(score, name).toBeGreaterThanOrEqual(200);
       else expect(score, name).toBeLessThanOrEqual(1);
     }
@@ -195,6 +234,15 @@ describe("rules", () => {
     expect(() => ruleReward("word_list", { words: " , " })).toThrow(/words: at least one word/);
     expect(() => ruleReward("rouge")([{ prompt: "", completion: "a", row: { summary: "a" } }])).toThrow(
       /needs the column reference, a text; there are summary/,
+    );
+    const score = (name: string, options: Record<string, unknown>, row?: Record<string, unknown>) => () =>
+      ruleReward(name, options)([{ prompt: "", completion: "a", ...(row && { row }) }]);
+    expect(score("exact_match", {}, { label: "a" })).toThrow(/needs the column answer; there are label/);
+    expect(score("numeric_answer", {}, { answer: "a" })).toThrow(/column answer needs a number, got "a"/);
+    expect(score("regex", { pattern: "(" })).toThrow(/rule regex: .*Unterminated group/);
+    expect(score("regex", {})).toThrow(/needs the column pattern/);
+    expect(score("exact_match", { ignore_case: "yes" }, {})).toThrow(
+      /ignore_case: true or false is required/,
     );
     expect(() => ruleReward("length_band", { unit: "tokens" })([{ prompt: "", completion: "" }])).toThrow(
       /token ids/,

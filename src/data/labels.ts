@@ -1,4 +1,7 @@
-/** Completions that are desirable or not, each on its own, as token ids: what KTO learns from. */
+/**
+ * Completions that are desirable or not, each on its own, as token ids: what KTO learns from. A pair is two of them, the
+ * chosen response and the rejected one; of a tie nothing is known.
+ */
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { DataError } from "./errors.ts";
 import { type ExchangeOptions, encodeExchange } from "./exchange.ts";
@@ -33,7 +36,10 @@ export interface LabelDataset {
   readonly formats: Readonly<Record<string, number>>;
 }
 
-export const labelPurpose: Purpose<"label"> = { name: "labelled completions", kinds: ["label"] };
+export const labelPurpose: Purpose<"label" | "preference"> = {
+  name: "labelled completions",
+  kinds: ["label", "preference"],
+};
 
 /**
  * Reads, checks and tokenises labelled completions.
@@ -49,10 +55,20 @@ export async function loadLabels(
   const { items, ...counts } = await loadRows(
     data,
     labelPurpose,
-    () => ({ each: (row) => [tokenizeLabelled(row, tokenizer, options)] }),
+    () => ({ each: (row) => labelledOf(row).map((one) => tokenizeLabelled(one, tokenizer, options)) }),
     { ...options, chat },
   );
   return { examples: items, ...counts };
+}
+
+function labelledOf(row: Sourced<RowOf<"label" | "preference">>): Sourced<RowOf<"label">>[] {
+  if (row.kind === "label") return [row];
+  if (row.tie) return [];
+  const { kind: _, chosen, rejected, ...rest } = row;
+  return [
+    { ...rest, kind: "label", completion: chosen, label: true },
+    { ...rest, kind: "label", completion: rejected, label: false },
+  ];
 }
 
 function tokenizeLabelled(

@@ -284,4 +284,15 @@ describe("preflights", () => {
     const p = labelPreflight(await loadLabels(rows, tokenizer, { maxLength: 16 }), tokenizer);
     expect(p).toMatchObject({ examples: 3, desirableShare: 1 / 3, eosShare: 1 });
   });
+
+  it("a pair is two labelled completions, and a tie none", async () => {
+    const tie = { prompt: "what", response_1: " a", response_2: " b", preference: 0.5 };
+    const { examples } = await loadLabels([row, tie] as Record<string, unknown>[], tokenizer, {
+      maxLength: 16,
+    });
+    expect([...examples].map(({ texts, label }) => [texts.completion, label])).toEqual([
+      [row.chosen, true],
+      [row.rejected, false],
+    ]);
+  });
 });

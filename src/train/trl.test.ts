@@ -1,11 +1,7 @@
 /** SFT, DPO and reward models beside TRL 1.16: what its trainers log in four AdamW steps (test/parity/sft.py, ...). */
-import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import type { Example } from "../data/example.ts";
 import type { Pair } from "../data/pair.ts";
-import { hostArray } from "../graph/index.ts";
-import { loadModel, type Model, withParameters } from "../models/load.ts";
-import { type Fit, fitRows } from "./loop/fit.ts";
 import { labelSpec, textRows } from "./loop/label-rows.ts";
 import { languageModelLoss } from "./loop/language-model.ts";
 import { dpoLoss } from "./preference/dpo-loss.ts";
@@ -14,40 +10,7 @@ import { dpoSpec, pairRun, runRows } from "./preference/preference-batch.ts";
 import { openReference, type Reference } from "./preference/reference.ts";
 import { layoutOf, rewardRows, rewardSpec } from "./reward/reward-batch.ts";
 import { rewardLoss } from "./reward/reward-loss.ts";
-
-type Figures = Readonly<Record<string, number>>;
-const golden = (name: string) => JSON.parse(readFileSync(`test/parity/golden/${name}.json`, "utf8"));
-const modelOf = (name: string) => loadModel(`test/parity/golden/models/${name}`);
-const source = { file: "row", line: 1 };
-
-/** Steps as the scripts have them. */
-async function logged<Row>(
-  task: Fit<Row>,
-  learningRate: number,
-  batchSize: number,
-  maxSteps = 4,
-): Promise<Figures[]> {
-  const steps: Figures[] = [];
-  await fitRows(
-    task,
-    { learningRate, batchSize, maxSteps, threads: 1 },
-    { onStep: ({ metrics }) => void steps.push({ ...metrics }) },
-  );
-  return steps;
-}
-
-/** To 1e-4 in the first step; rounding grows as weights are updated. */
-function expectAlike(ours: readonly Figures[], theirs: readonly Figures[], names: readonly string[]): void {
-  expect(ours).toHaveLength(theirs.length);
-  for (const [step, wanted] of theirs.entries())
-    for (const name of names) {
-      const [got, want] = [ours[step]?.[name] as number, wanted[name] as number];
-      const tolerance = (step === 0 ? 1e-4 : 1e-3) * Math.max(1, Math.abs(want));
-      expect(Math.abs(got - want), `${name} of step ${step + 1}: ${got}, TRL ${want}`).toBeLessThan(
-        tolerance,
-      );
-    }
-}
+import { expectAlike, golden, logged, modelOf, optionsOf, pairOf, scaledBy, source } from "./trl.fixture.ts";
 
 describe("SFT", () => {
   const { rows, learning_rate, cases } = golden("sft");
@@ -82,39 +45,6 @@ describe("SFT", () => {
   });
 });
 
-const pairOf = ({ prompt, chosen, rejected }: Record<"prompt" | "chosen" | "rejected", number[]>): Pair => ({
-  prompt: Int32Array.from(prompt),
-  chosen: Int32Array.from(chosen),
-  rejected: Int32Array.from(rejected),
-  texts: { prompt: "", chosen: "", rejected: "" },
-  row: {},
-  source,
-});
-
-const scaledBy = (scale: number, model: Model): Model =>
-  withParameters(
-    model,
-    Object.fromEntries(
-      Object.entries(model.parameters).map(([name, { shape, data }]) => [
-        name,
-        hostArray(
-          "float32",
-          shape,
-          Float32Array.from(data as Float32Array, (x) => x * scale),
-        ),
-      ]),
-    ),
-  );
-
-/** TRL's options under our names. */
-const optionsOf = (options: Record<string, unknown>): LossChoice =>
-  Object.fromEntries(
-    Object.entries(options).map(([key, value]) => [
-      key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-      value,
-    ]),
-  );
-
 describe("DPO", () => {
   const { scale, pairs: ids, learning_rate, cases } = golden("dpo");
   const pairs: Pair[] = ids.map(pairOf);
@@ -124,7 +54,7 @@ describe("DPO", () => {
     async (key) => {
       const base = await modelOf(key.split("/")[0] as string);
       const { options, steps: theirs } = cases[key];
-      const o = { ...lossDefaults, ...optionsOf(options) };
+      const o = { ...lossDefaults, ...(optionsOf(options) as LossChoice) };
       const model = scaledBy(scale, base);
       let reference: Reference<Pair> | undefined;
       const steps = await logged(

@@ -57,8 +57,12 @@ export interface PreferenceTerms {
 export type PreferenceLoss = (terms: PreferenceTerms) => Tensor;
 
 /** -(1 - e) log sigmoid(z) - e log sigmoid(-z) */
-const smoothed = (z: Tensor, e: number): Tensor =>
+export const smoothed = (z: Tensor, e: number): Tensor =>
   neg(add(mul(logSigmoid(z), 1 - e), mul(logSigmoid(neg(z)), e)));
+
+/** Minus the log-probabilities [B] of responses by all their tokens, for each response the same number. */
+export const meanNll = (logps: Tensor, lengths: Tensor): Tensor =>
+  expand(neg(div(sum(logps), maximum(sum(lengths), 1))), logps.shape);
 
 /** 1 / (2 beta) */
 const target = (beta: Operand): Operand => (typeof beta === "number" ? 1 / (2 * beta) : div(0.5, beta));
@@ -149,8 +153,7 @@ export const preferenceLosses = {
   },
 
   /** The chosen responses' negative log-likelihood, the mean over the tokens of the micro-batch. */
-  sft: ({ whole, lengths }) =>
-    expand(neg(div(sum(whole.chosen), maximum(sum(lengths.chosen), 1))), whole.chosen.shape),
+  sft: ({ whole, lengths }) => meanNll(whole.chosen, lengths.chosen),
 } satisfies Record<string, PreferenceLoss>;
 
 export type PreferenceLossName = keyof typeof preferenceLosses;

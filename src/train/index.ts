@@ -9,9 +9,13 @@
  * const { model } = await sft({ model: base, data: [{ prompt: "Two and two is", completion: " four." }], maxSteps: 1 });
  */
 
+export { type BcoOptions, bco, bcoDefaults } from "./bco.ts";
+export { type CpoOptions, cpo, cpoDefaults, cpoLosses } from "./cpo.ts";
 export { dpo } from "./dpo.ts";
 export { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
 export { TrainError } from "./errors.ts";
+export { type KtoOptions, kto, ktoDefaults } from "./kto.ts";
+export type { Dials, StepFacts } from "./loop/dials.ts";
 export { type Fit, type FitResult, fitRows } from "./loop/fit.ts";
 export { type LanguageModelLossOptions, languageModelLoss } from "./loop/language-model.ts";
 export {
@@ -33,6 +37,7 @@ export {
   type TrainerOptions,
   trainerDefaults,
 } from "./loop/trainer-options.ts";
+export { type OrpoOptions, orpo, orpoDefaults } from "./orpo.ts";
 export { type GaeOptions, gae, tokenRewards, whiten } from "./policy/advantages.ts";
 export {
   type KlControl,
@@ -50,6 +55,7 @@ export type { RolloutPrompt, RolloutResponse } from "./policy/rollouts.ts";
 export { type PpoHooks, type PpoResult, type PpoStart, ppo } from "./ppo.ts";
 export { type PpoOptions, type PpoStepOptions, ppoDefaults } from "./ppo-options.ts";
 export { type FDivergence, fDivergences } from "./preference/divergences.ts";
+export type { LabelHooks, LabelStart } from "./preference/label-data.ts";
 export type { LossChoice } from "./preference/loss-choice.ts";
 export type { PairHooks, PairStart } from "./preference/pair-data.ts";
 export {
@@ -66,3 +72,4 @@ export { type RewardHooks, type RewardResult, type RewardStart, reward } from ".
 export { type RewardOptions, rewardDefaults } from "./reward-options.ts";
 export { type SftHooks, type SftResult, type SftStart, sft } from "./sft.ts";
 export { type SftOptions, sftDefaults } from "./sft-options.ts";
+export { type SimpoOptions, simpo, simpoDefaults } from "./simpo.ts";

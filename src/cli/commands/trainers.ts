@@ -16,6 +16,11 @@ export const trainers: Readonly<Record<string, string>> = {
   pairs: "collect preference pairs from a model's own samples, by a reward",
   ppo: "improve a model by proximal policy optimisation against a reward",
   dpo: "improve a model by direct preference optimisation on pairs",
+  cpo: "improve a model by contrastive preference optimisation on pairs, without a reference",
+  simpo: "improve a model by simple preference optimisation on pairs: rewards a token, no reference",
+  orpo: "fine-tune a model on the chosen answers of pairs, with odds against the rejected ones",
+  kto: "improve a model by completions that are desirable or not, each on its own (KTO)",
+  bco: "improve a model by classifying completions as desirable or not (BCO)",
 };
 
 export function register(program: Command): void {

@@ -1,27 +1,12 @@
 /** The stage `dpo`: direct preference optimisation on pairs (Rafailov et al. 2023). */
 import { z } from "zod";
-import { dpo } from "../../train/dpo.ts";
-import { dpoDefaults as d } from "../../train/dpo-options.ts";
-import { fDivergenceNames } from "../../train/preference/divergences.ts";
-import { preferenceLossNames } from "../../train/preference/preference-losses.ts";
-import {
-  adapterKeys,
-  choice,
-  choices,
-  courseKeys,
-  evalKeys,
-  flag,
-  fromZero,
-  modelKey,
-  number,
-  numbers,
-  optimizerKeys,
-  pairRowKeys,
-  positive,
-  runKeys,
-  share,
-} from "../keys.ts";
-import { stageKind } from "../stage.ts";
+import { dpo } from "../../../train/dpo.ts";
+import { dpoDefaults as d } from "../../../train/dpo-options.ts";
+import { fDivergenceNames } from "../../../train/preference/divergences.ts";
+import { preferenceLossNames } from "../../../train/preference/preference-losses.ts";
+import { choice, choices, flag, fromZero, number, numbers, positive, share } from "../../keys.ts";
+import { stageKind } from "../../stage.ts";
+import { nextOf, preferenceKeys, refModelKey } from "./keys.ts";
 import { runPairs } from "./run-pairs.ts";
 
 const lossKeys = {
@@ -52,22 +37,17 @@ export const dpoStage = stageKind({
   name: "dpo",
   description: "improve a model by direct preference optimisation on pairs",
   keys: z.strictObject({
-    model: modelKey(),
-    ref_model: modelKey("the reference (default: the model as it is at the start)"),
-    ...pairRowKeys,
+    ...preferenceKeys.before,
+    ...refModelKey,
     ...lossKeys,
     rpo_alpha: fromZero("weight of the chosen answers' negative log-likelihood (default: none)"),
-    ...evalKeys(d),
-    ...courseKeys(d),
-    ...optimizerKeys(d),
-    ...runKeys(d),
-    ...adapterKeys,
+    ...preferenceKeys.after(d),
   }),
   required: ["model", "data"],
   models: ["model", "ref_model"],
   leavesModel: true,
   answers: true,
   shown: ["loss", "rewards/accuracies", "rewards/margins", "eval_loss"],
-  next: (output) => `the model is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,
+  next: nextOf,
   run: runPairs(dpo),
 });

@@ -1,9 +1,9 @@
 /** How a stage on pairs runs its trainer, whichever it is. */
-import { preferencePreflight } from "../../data/preflight.ts";
-import type { FitResult } from "../../train/loop/fit.ts";
-import type { PairHooks, PairStart, PairTrainerOptions } from "../../train/preference/pair-data.ts";
-import type { StageContext, StageKeys, StageResult } from "../stage.ts";
-import { trainingHooks, trainingOptions } from "../training.ts";
+import { preferencePreflight } from "../../../data/preflight.ts";
+import type { FitResult } from "../../../train/loop/fit.ts";
+import type { PairHooks, PairStart, PairTrainerOptions } from "../../../train/preference/pair-data.ts";
+import type { StageContext, StageKeys, StageResult } from "../../stage.ts";
+import { trainingHooks, trainingOptions } from "../../training.ts";
 
 type PairTrainer = (options: PairTrainerOptions, hooks: PairHooks) => Promise<FitResult>;
 

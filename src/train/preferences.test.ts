@@ -45,7 +45,9 @@ describe("every method on pairs", () => {
     const { metrics } = await train({ ...basics, evalData: preferences.slice(0, 6) }, hooks);
     expect(metrics["rewards/margins"]).toBeGreaterThan((steps[0] as Figures)["rewards/margins"] as number);
     expect(metrics.loss).toBeLessThan((steps[0] as Figures).loss as number);
-    expect(metrics["eval_rewards/margins"]).toBeGreaterThan((steps[0] as Figures)["rewards/margins"] as number);
+    expect(metrics["eval_rewards/margins"]).toBeGreaterThan(
+      (steps[0] as Figures)["rewards/margins"] as number,
+    );
   });
 
   it("refuses what cannot work, each with one sentence", async () => {

@@ -129,8 +129,11 @@ export const evalKeys = (d: Defaults) => ({
   load_best_model_at_end: flag("end with the best model, not with the last one", { default: true }),
 });
 
-/** Checkpoints and the guard of memory. */
+/** Checkpoints, what is kept in memory, and its guard. */
 export const runKeys = (d: Defaults) => ({
+  gradient_checkpointing: flag("compute each layer again in the backward pass instead of keeping it", {
+    default: d.gradientCheckpointing,
+  }),
   save_steps: count("steps between checkpoints (default: a tenth of all)"),
   save_total_limit: count("checkpoints that are kept", { default: d.saveTotalLimit }),
   memory_check: flag("refuse to start when a step seems not to fit into memory", { default: true }),

@@ -71,6 +71,11 @@ describe.each(Object.entries(trainers))("%s", (name, train) => {
     expect(moved).toBeLessThan(3 * 2e-3 + 1e-6);
   });
 
+  it("computes layers again with gradient checkpointing, and ends where it would end without", async () => {
+    const [plain, again] = [await run({}), await run({ gradientCheckpointing: true })];
+    expect(largest(values(plain.model), values(again.model))).toBeLessThan(2e-5);
+  });
+
   it("gives the moving average of its weights, and saves the last ones beside it", async () => {
     const outputDir = join(folder, name);
     const plain = await run({ loadBestModelAtEnd: false });

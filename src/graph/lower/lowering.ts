@@ -198,7 +198,8 @@ export function prepare(outputs: readonly Tensor[], lowering: Lowering): Tensor[
     outputs,
     (node) => node.op in lowering.table && (lowering.takes?.(node) ?? true),
   );
-  const fused = mergeEqual(fuse(mergeEqual(expanded), lowering.fusions));
+  const recomputes = reachable(outputs).some(({ op }) => op === "after");
+  const fused = mergeEqual(fuse(mergeEqual(expanded, recomputes), lowering.fusions, recomputes), recomputes);
   return insideBodies(fused, (body) => prepare(body, lowering));
 }
 

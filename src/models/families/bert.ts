@@ -4,7 +4,16 @@
  */
 import { add, gather, layerNorm, slice, type Tensor, tanh } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import { activations, joinHeads, linear, perLayer, splitHeads, toRows, type Weights } from "./layers.ts";
+import {
+  activations,
+  joinHeads,
+  linear,
+  perLayer,
+  splitHeads,
+  throughLayers,
+  toRows,
+  type Weights,
+} from "./layers.ts";
 
 export const bert: FamilyModel = {
   embedding: "bert.embeddings.word_embeddings.weight",
@@ -44,17 +53,19 @@ export const bert: FamilyModel = {
     const firstType = slice(embeddings("token_type_embeddings.weight"), 0, 0, 1); // [1, C]
     const position = add(gather(embeddings("position_embeddings.weight"), sequence.positions), firstType);
     const tokens = gather(embeddings("word_embeddings.weight"), sequence.ids); // [B, T, C]
-    let x = norm(embeddings.at("LayerNorm"), toRows(add(tokens, position))); // [N, C]
-    for (let layer = 0; layer < config.numLayers; layer++) {
+    const embedded = norm(embeddings.at("LayerNorm"), toRows(add(tokens, position))); // [N, C]
+    return throughLayers(embedded, config.numLayers, (x, layer) => {
       const l = w.at(`encoder.layer.${layer}`);
       const heads = (name: string) =>
         splitHeads(linear(l.at(`attention.self.${name}`), x), sequence, config.numHeads);
       const seen = joinHeads(sequence.attend(layer, heads("query"), heads("key"), heads("value")));
-      x = norm(l.at("attention.output.LayerNorm"), add(x, linear(l.at("attention.output.dense"), seen)));
-      const up = activation(linear(l.at("intermediate.dense"), x));
-      x = norm(l.at("output.LayerNorm"), add(x, linear(l.at("output.dense"), up)));
-    }
-    return x;
+      const y = norm(
+        l.at("attention.output.LayerNorm"),
+        add(x, linear(l.at("attention.output.dense"), seen)),
+      );
+      const up = activation(linear(l.at("intermediate.dense"), y));
+      return norm(l.at("output.LayerNorm"), add(y, linear(l.at("output.dense"), up)));
+    });
   },
 
   scoreHead: {

@@ -4,7 +4,16 @@
  */
 import { add, gather, layerNorm, relu, type Tensor } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import { activations, joinHeads, linear, perLayer, splitHeads, toRows, type Weights } from "./layers.ts";
+import {
+  activations,
+  joinHeads,
+  linear,
+  perLayer,
+  splitHeads,
+  throughLayers,
+  toRows,
+  type Weights,
+} from "./layers.ts";
 
 export const distilbert: FamilyModel = {
   embedding: "distilbert.embeddings.word_embeddings.weight",
@@ -43,17 +52,16 @@ export const distilbert: FamilyModel = {
     const embeddings = w.at("embeddings");
     const position = gather(embeddings("position_embeddings.weight"), sequence.positions);
     const tokens = gather(embeddings("word_embeddings.weight"), sequence.ids); // [B, T, C]
-    let x = norm(embeddings.at("LayerNorm"), toRows(add(tokens, position))); // [N, C]
-    for (let layer = 0; layer < config.numLayers; layer++) {
+    const embedded = norm(embeddings.at("LayerNorm"), toRows(add(tokens, position))); // [N, C]
+    return throughLayers(embedded, config.numLayers, (x, layer) => {
       const l = w.at(`transformer.layer.${layer}`);
       const heads = (name: string) =>
         splitHeads(linear(l.at(`attention.${name}_lin`), x), sequence, config.numHeads);
       const seen = joinHeads(sequence.attend(layer, heads("q"), heads("k"), heads("v")));
-      x = norm(l.at("sa_layer_norm"), add(x, linear(l.at("attention.out_lin"), seen)));
-      const m = linear(l.at("ffn.lin2"), activation(linear(l.at("ffn.lin1"), x)));
-      x = norm(l.at("output_layer_norm"), add(x, m));
-    }
-    return x;
+      const y = norm(l.at("sa_layer_norm"), add(x, linear(l.at("attention.out_lin"), seen)));
+      const m = linear(l.at("ffn.lin2"), activation(linear(l.at("ffn.lin1"), y)));
+      return norm(l.at("output_layer_norm"), add(y, m));
+    });
   },
 
   scoreHead: {

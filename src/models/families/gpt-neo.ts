@@ -4,7 +4,16 @@
  */
 import { add, gather, layerNorm, type Tensor } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import { activations, joinHeads, linear, perLayer, splitHeads, toRows, type Weights } from "./layers.ts";
+import {
+  activations,
+  joinHeads,
+  linear,
+  perLayer,
+  splitHeads,
+  throughLayers,
+  toRows,
+  type Weights,
+} from "./layers.ts";
 
 export const gptNeo: FamilyModel = {
   embedding: "transformer.wte.weight",
@@ -37,16 +46,17 @@ export const gptNeo: FamilyModel = {
     const activation = activations[config.activation];
     const norm = (part: Weights, x: Tensor) => layerNorm(x, part("weight"), part("bias"), config.normEps);
     const position = gather(w("wpe.weight"), sequence.positions);
-    let x = toRows(add(gather(w("wte.weight"), sequence.ids), position)); // [N, C]
-    for (let layer = 0; layer < config.numLayers; layer++) {
+    const embedded = toRows(add(gather(w("wte.weight"), sequence.ids), position)); // [N, C]
+    const x = throughLayers(embedded, config.numLayers, (x, layer) => {
       const h = w.at(`h.${layer}`);
       const attention = h.at("attn.attention");
       const a = norm(h.at("ln_1"), x);
       const heads = (name: string) => splitHeads(linear(attention.at(name), a), sequence, config.numHeads);
       const seen = sequence.attend(layer, heads("q_proj"), heads("k_proj"), heads("v_proj"));
-      x = add(x, linear(attention.at("out_proj"), joinHeads(seen)));
-      x = add(x, linear(h.at("mlp.c_proj"), activation(linear(h.at("mlp.c_fc"), norm(h.at("ln_2"), x)))));
-    }
+      const y = add(x, linear(attention.at("out_proj"), joinHeads(seen)));
+      const up = activation(linear(h.at("mlp.c_fc"), norm(h.at("ln_2"), y)));
+      return add(y, linear(h.at("mlp.c_proj"), up));
+    });
     return norm(w.at("ln_f"), x);
   },
 };

@@ -14,7 +14,16 @@ import {
   transpose,
 } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import { activations, joinHeads, linear, perLayer, rotaryAngles, toRows, type Weights } from "./layers.ts";
+import {
+  activations,
+  joinHeads,
+  linear,
+  perLayer,
+  rotaryAngles,
+  throughLayers,
+  toRows,
+  type Weights,
+} from "./layers.ts";
 
 export const gptNeoX: FamilyModel = {
   embedding: "gpt_neox.embed_in.weight",
@@ -53,8 +62,8 @@ export const gptNeoX: FamilyModel = {
     };
     const norm = (part: Weights, x: Tensor) => layerNorm(x, part("weight"), part("bias"), normEps);
 
-    let x = toRows(gather(w("embed_in.weight"), sequence.ids)); // [N, C]
-    for (let layer = 0; layer < config.numLayers; layer++) {
+    const embedded = toRows(gather(w("embed_in.weight"), sequence.ids)); // [N, C]
+    const x = throughLayers(embedded, config.numLayers, (x, layer) => {
       const l = w.at(`layers.${layer}`);
       const qkv = linear(l.at("attention.query_key_value"), norm(l.at("input_layernorm"), x));
       const heads = transpose(reshape(qkv, [...sequence.ids.shape, numHeads, 3 * headDim]), [0, 2, 1, 3]);
@@ -65,8 +74,8 @@ export const gptNeoX: FamilyModel = {
         linear(l.at("mlp.dense_h_to_4h"), norm(l.at("post_attention_layernorm"), between)),
       );
       const m = linear(l.at("mlp.dense_4h_to_h"), up);
-      x = parallelResidual ? add(add(x, a), m) : add(between, m);
-    }
+      return parallelResidual ? add(add(x, a), m) : add(between, m);
+    });
     return norm(w.at("final_layer_norm"), x);
   },
 };

@@ -4,7 +4,7 @@
  */
 import { add, gather, layerNorm, reshape, transpose, unstack } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import { activations, conv1d, joinHeads, perLayer, toRows } from "./layers.ts";
+import { activations, conv1d, joinHeads, perLayer, throughLayers, toRows } from "./layers.ts";
 
 export const gpt2: FamilyModel = {
   embedding: "transformer.wte.weight",
@@ -37,16 +37,16 @@ export const gpt2: FamilyModel = {
     const { numHeads, hiddenSize: c, normEps, numLayers } = config;
     const activation = activations[config.activation];
     const position = gather(w("wpe.weight"), sequence.positions);
-    let x = toRows(add(gather(w("wte.weight"), sequence.ids), position)); // [N, C]
-    for (let layer = 0; layer < numLayers; layer++) {
+    const embedded = toRows(add(gather(w("wte.weight"), sequence.ids), position)); // [N, C]
+    const x = throughLayers(embedded, numLayers, (x, layer) => {
       const h = w.at(`h.${layer}`);
       const a = layerNorm(x, h("ln_1.weight"), h("ln_1.bias"), normEps);
       const qkv = reshape(conv1d(h.at("attn.c_attn"), a), [...sequence.ids.shape, 3, numHeads, c / numHeads]);
       const [q, k, v] = unstack(transpose(qkv, [2, 0, 3, 1, 4])) as [typeof a, typeof a, typeof a]; // [B, H, T, D]
-      x = add(x, conv1d(h.at("attn.c_proj"), joinHeads(sequence.attend(layer, q, k, v))));
-      const m = layerNorm(x, h("ln_2.weight"), h("ln_2.bias"), normEps);
-      x = add(x, conv1d(h.at("mlp.c_proj"), activation(conv1d(h.at("mlp.c_fc"), m))));
-    }
+      const seen = add(x, conv1d(h.at("attn.c_proj"), joinHeads(sequence.attend(layer, q, k, v))));
+      const m = layerNorm(seen, h("ln_2.weight"), h("ln_2.bias"), normEps);
+      return add(seen, conv1d(h.at("mlp.c_proj"), activation(conv1d(h.at("mlp.c_fc"), m))));
+    });
     return layerNorm(x, w("ln_f.weight"), w("ln_f.bias"), normEps);
   },
 };

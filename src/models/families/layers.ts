@@ -11,6 +11,7 @@ import {
   and,
   arange,
   cast,
+  checkpoint,
   constant,
   cos,
   equal,
@@ -33,6 +34,7 @@ import {
   where,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../config/config.ts";
+import { tracing } from "../tracing.ts";
 
 /** The weights of a part of the model, by the names below it. */
 export interface Weights {
@@ -114,6 +116,24 @@ export function perLayer(
   row: (prefix: string) => Record<string, number[]>,
 ): Record<string, number[]> {
   return Object.assign({}, ...Array.from({ length: layers }, (_, i) => row(`${part}.${i}`)));
+}
+
+/**
+ * x through the layers in turn. Where the trace asks for it, the backward pass computes a layer again from its input:
+ * then only the inputs of all layers, and the inner values of one, are in memory.
+ */
+export function throughLayers(
+  x: Tensor,
+  layers: number,
+  layer: (x: Tensor, index: number) => Tensor,
+): Tensor {
+  const { recompute } = tracing();
+  let y = x;
+  for (let i = 0; i < layers; i++) {
+    const one = (input: Tensor) => layer(input, i);
+    y = recompute ? checkpoint(one)(y) : one(y);
+  }
+  return y;
 }
 
 /** Cosine and sine of every position's angles, [T, D/2] or [B, 1, T, D/2]. */

@@ -12,6 +12,7 @@ import {
   perLayer,
   rotaryAngles,
   splitHeads,
+  throughLayers,
   toRows,
   type Weights,
 } from "./layers.ts";
@@ -58,8 +59,8 @@ export const llama: FamilyModel = {
     const { numHeads, numKeyValueHeads, normEps } = config;
     const activation = activations[config.activation];
     const [cosine, sine] = rotaryAngles(config, sequence.positions);
-    let x = toRows(gather(w("embed_tokens.weight"), sequence.ids)); // [N, C]
-    for (let layer = 0; layer < config.numLayers; layer++) {
+    const embedded = toRows(gather(w("embed_tokens.weight"), sequence.ids)); // [N, C]
+    const x = throughLayers(embedded, config.numLayers, (x, layer) => {
       const l = w.at(`layers.${layer}`);
       const a = rmsNorm(x, l("input_layernorm.weight"), normEps);
       const attention = l.at("self_attn");
@@ -75,11 +76,11 @@ export const llama: FamilyModel = {
         );
       const [q, k] = [turned("q", numHeads), turned("k", numKeyValueHeads)];
       const v = splitHeads(linear(attention.at("v_proj"), a), sequence, numKeyValueHeads);
-      x = add(x, linear(attention.at("o_proj"), joinHeads(sequence.attend(layer, q, k, v))));
-      const m = rmsNorm(x, l("post_attention_layernorm.weight"), normEps);
+      const seen = add(x, linear(attention.at("o_proj"), joinHeads(sequence.attend(layer, q, k, v))));
+      const m = rmsNorm(seen, l("post_attention_layernorm.weight"), normEps);
       const gate = activation(linear(l.at("mlp.gate_proj"), m));
-      x = add(x, linear(l.at("mlp.down_proj"), mul(gate, linear(l.at("mlp.up_proj"), m))));
-    }
+      return add(seen, linear(l.at("mlp.down_proj"), mul(gate, linear(l.at("mlp.up_proj"), m))));
+    });
     return rmsNorm(x, w("norm.weight"), normEps);
   },
 };

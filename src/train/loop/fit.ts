@@ -14,7 +14,7 @@ import { heldOutEvaluator } from "./held-out.ts";
 import { type LoopState, type StepReport, trainLoop } from "./loop.ts";
 import { checkMemory, stepSize } from "./memory.ts";
 import { planOf, type Rows } from "./plan.ts";
-import type { Loss } from "./step.ts";
+import { type Loss, tracedLoss } from "./step.ts";
 import { frozenIn, specsOf, type Trainable, trainableOf, withFrozen } from "./trainable.ts";
 import {
   type Course,
@@ -79,7 +79,7 @@ export async function fitRows<Row>(
       "early_stopping_patience: held-out rows are required, there are none; give eval_data, or leave it out",
     );
   const trainable = trainableOf(model, o.lora, o.seed);
-  const loss = withFrozen(chosenLoss(task, o), trainable);
+  const loss = tracedLoss(withFrozen(chosenLoss(task, o), trainable), o);
   const plan = planOf(rows, o);
   const optimizer = optimizerOf(o);
   if (o.memoryCheck) checkMemory(stepSize(model, trainable, optimizer, plan.largest));

@@ -14,10 +14,24 @@ import {
   type Tree,
   valueAndGrad,
 } from "../../graph/index.ts";
+import { type Tracing, traced } from "../../models/tracing.ts";
 import { clipFactor, globalNorm, type Optimizer, type Packing } from "../../optim/index.ts";
 
 /** Computes a scalar loss, and figures to report beside it, from parameters and one batch. */
 export type Loss = (params: Tree<Tensor>, batch: Tree<Tensor>) => { loss: Tensor; metrics?: Tree<Tensor> };
+
+/** What of a trainer's options decides how its models are traced. */
+export interface TracingOptions {
+  readonly gradientCheckpointing?: boolean | undefined;
+}
+
+export const tracingOf = ({ gradientCheckpointing: recompute }: TracingOptions): Tracing => ({ recompute });
+
+/** The same loss, whose models are traced as the options say. */
+export const tracedLoss =
+  (loss: Loss, options: TracingOptions): Loss =>
+  (params, batch) =>
+    traced(tracingOf(options), () => loss(params, batch));
 
 export interface StepOptions {
   optimizer: Optimizer;

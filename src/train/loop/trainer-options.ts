@@ -90,6 +90,8 @@ export interface TrainerOptions {
   readonly resume?: boolean;
   /** Replace a run that is in `outputDir`. */
   readonly overwrite?: boolean;
+  /** The backward pass computes each layer again from its input instead of keeping its inner values. */
+  readonly gradientCheckpointing?: boolean;
   /** Refuse to start when a step is estimated not to fit into memory. Default true. */
   readonly memoryCheck?: boolean;
   /** In place of the trainer's own loss. */
@@ -120,6 +122,7 @@ export const trainerDefaults = {
   groupByLength: true,
   saveTotalLimit: 2,
   metricForBest: "eval_loss",
+  gradientCheckpointing: false,
   memoryCheck: true,
 } as const satisfies Partial<TrainerOptions>;
 

@@ -35,7 +35,9 @@ import {
   zipTree,
 } from "../../graph/index.ts";
 import { chosenLogits, hiddenOf } from "../../models/response-rows.ts";
+import { traced } from "../../models/tracing.ts";
 import { clipFactor, globalNorm, type Optimizer } from "../../optim/index.ts";
+import { type TracingOptions, tracingOf } from "../loop/step.ts";
 import { entropyOf, klTerms } from "./kl.ts";
 import {
   clippedPolicyLoss,
@@ -48,7 +50,7 @@ import {
 import { criticOf, frozenSpecs, type PpoParts, policyOf, trainedSpecs } from "./ppo-parts.ts";
 import { updateSpecs } from "./ppo-plan.ts";
 
-export interface UpdateOptions {
+export interface UpdateOptions extends TracingOptions {
   readonly cliprange: number;
   readonly cliprangeValue: number;
   readonly vfCoef: number;
@@ -169,12 +171,8 @@ export function compileUpdate(
   const gradientsOf = (params: Tree<Tensor>, constants: Tree<Tensor>, micro: Named, items: Tensor) => {
     let metrics: Named = {};
     const [value, gradients] = valueAndGrad((p: Tree<Tensor>) => {
-      const found = loss(
-        { params: p, frozen: constants.frozen as Tree<Tensor> },
-        constants.batch as Named,
-        micro,
-        items,
-      );
+      const weights = { params: p, frozen: constants.frozen as Tree<Tensor> };
+      const found = traced(tracingOf(options), () => loss(weights, constants.batch as Named, micro, items));
       metrics = found.metrics;
       return found.loss;
     })(params);

@@ -1,4 +1,4 @@
-/** The recipes in the box: what lies in recipes/, by name. Parts that recipes share and suites of measures are none. */
+/** The recipes in the box: what lies in recipes/, by name. Suites of measures are none. */
 import { readdir } from "node:fs/promises";
 import { sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ export async function recipeNames(): Promise<string[]> {
   const depth = (name: string) => name.split("/").length;
   return files
     .map((file) => file.split(sep).join("/"))
-    .filter((file) => file.endsWith(".yaml") && !/^(parts|suites)\//.test(file))
+    .filter((file) => file.endsWith(".yaml") && !file.startsWith("suites/"))
     .map((file) => file.slice(0, -".yaml".length))
     .sort((a, b) => depth(a) - depth(b) || a.localeCompare(b));
 }

@@ -9,6 +9,7 @@
  * console.log(recipe.output_dir, recipe.stages.map(({ name }) => name)); // runs/mine, [sft]
  */
 export { type AloneOptions, runStageAlone } from "./alone.ts";
+export { readRecipeFile } from "./base.ts";
 export { RecipeError } from "./errors.ts";
 export type { Evaluation, Response } from "./evaluate.ts";
 export { recipeJsonSchema } from "./json-schema.ts";

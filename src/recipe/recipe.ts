@@ -55,6 +55,7 @@ const evaluateKeys = {
 };
 
 const topKeys = {
+  base: text("another recipe, by its path from this file: its world, evaluation and stages come first"),
   name: text("of the run (default: the file's)"),
   seed: whole("of everything that is drawn", { default: 42 }),
   output_dir: text("the run's folder", { default: "runs/NAME" }),
@@ -106,11 +107,13 @@ export interface RecipeStage {
 
 type Top = z.infer<z.ZodObject<typeof topKeys>>;
 
-export interface Recipe extends Omit<Top, "name" | "seed" | "output_dir"> {
+export interface Recipe extends Omit<Top, "base" | "name" | "seed" | "output_dir"> {
   readonly name: string;
   readonly seed: number;
   readonly output_dir: string;
   readonly stages: readonly RecipeStage[];
+  /** Names of the stages that came from a `base`, which other recipes may have in common. */
+  readonly shared?: readonly string[];
 }
 
 /** Recipe text (YAML or JSON) as plain data; `source` names it in errors. */
@@ -165,6 +168,8 @@ export function readRecipe(content: string, { source, overrides = [] }: ReadReci
 /** Plain data as a recipe. */
 export function checkRecipe(fields: Record<string, unknown>, source: string): Recipe {
   const { stages, ...top } = fields;
+  if (top.base !== undefined)
+    throw new RecipeError(`${source}: base is a file beside the recipe's own; read it with readRecipeFile`);
   const checked = validated(z.strictObject({ ...topKeys, stages: z.unknown() }), { ...top, stages }, source);
   if (
     typeof stages !== "object" ||
@@ -219,7 +224,7 @@ function checkOrder(
 }
 
 /** The recipe as plain data again, as `recipe.yaml` of the run has it. */
-export const recipeData = ({ stages, ...top }: Recipe): Record<string, unknown> => ({
+export const recipeData = ({ stages, shared: _, ...top }: Recipe): Record<string, unknown> => ({
   ...top,
   stages: Object.fromEntries(stages.map(({ name, trainer, keys }) => [name, { trainer, ...keys }])),
 });

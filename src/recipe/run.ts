@@ -16,6 +16,7 @@ import { createEvaluator, type Evaluation } from "./evaluate.ts";
 import { createPlace, type Place } from "./place.ts";
 import type { Recipe, RecipeStage } from "./recipe.ts";
 import { type RunRecord, readJson, runRecord, type StageRecord, stageDir, writeRecipe } from "./run-files.ts";
+import { sharedStages } from "./shared-stages.ts";
 import type { StageKind, StageResult, StageStart } from "./stage.ts";
 import { writeStageCard } from "./stage-card.ts";
 import { stageKinds } from "./stages/index.ts";
@@ -88,6 +89,7 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
   if (recipe.world) await writeWorld(join(dir, "data"), recipe, options.note);
   const place = createPlace(dir, recipe, { engine, signal });
   const evaluator = createEvaluator(recipe, place);
+  const shared = sharedStages(dir, recipe);
   const stages: StageRecord[] = [];
   const evaluations: Record<string, Evaluation> = {};
   let reason: RunRecipeResult["reason"] | undefined;
@@ -96,7 +98,11 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
       const { name, trainer } = stage;
       const kind = stageKinds[trainer] as StageKind;
       const folder = stageDir(dir, name);
-      const before = await readJson<StageRecord>(join(folder, "stage.json"));
+      const path = join(folder, "stage.json");
+      const earlier = await readJson<StageRecord>(path);
+      const taken = earlier ? undefined : await shared.take(name);
+      if (taken) options.note?.(`${name}: as an earlier run on the same base left it (${taken})`);
+      const before = taken ? await readJson<StageRecord>(path) : earlier;
       const done = before?.status === "done";
       options.onStage?.({ name, trainer, index, of: recipe.stages.length, done });
       const now = done ? before : await runStage(stage, { place, recipe, options, signal, before });
@@ -110,6 +116,7 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
       if (!done && kind.leavesModel)
         await writeCard(stage, now, { place, options, evaluation: evaluations[name] });
       options.onStageEnd?.(name, now, evaluations[name]);
+      if (!done) await shared.leave(name);
       if (signal.aborted) break;
     }
     reason = signal.aborted ? "stopped" : "done";

@@ -8,6 +8,7 @@ import {
   type Recipe,
   RecipeError,
   readRecipe,
+  readRecipeFile,
   runRecipe,
   stageKinds,
 } from "../../recipe/index.ts";
@@ -60,23 +61,17 @@ export async function recipeFrom(operands: readonly string[]): Promise<Recipe> {
       `run: a recipe is required: a YAML file, or one of ${(await recipeNames()).join(", ")}`,
     );
   const path = await recipePath(name);
-  const content = await readFile(path, "utf8");
-  const plain = readRecipeQuietly(content, path);
+  const plain = await readRecipeFile(path).catch((error: unknown) => {
+    if (error instanceof RecipeError) return undefined;
+    throw error;
+  });
   try {
-    return readRecipe(content, { source: path, overrides: parseOverrides(fields) });
+    return await readRecipeFile(path, { overrides: parseOverrides(fields) });
   } catch (error) {
     // What is wrong only with the fields of the command line is wrong usage.
     if (error instanceof OverrideError || (error instanceof RecipeError && plain))
       throw new UsageError(error.message.replace(`${path}: `, ""));
     throw error;
-  }
-}
-
-function readRecipeQuietly(content: string, source: string): Recipe | undefined {
-  try {
-    return readRecipe(content, { source });
-  } catch {
-    return undefined;
   }
 }
 

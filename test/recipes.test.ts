@@ -81,7 +81,8 @@ function inSmall(recipe: Recipe): Recipe {
   const stageInSmall = ({ name, trainer, keys }: RecipeStage): RecipeStage => {
     const kind = stageKinds[trainer];
     const has = (key: string) => key in (kind?.keys.shape ?? {});
-    const texts = ["pretrain", "sft"].includes(trainer) || has("response_length") ? "texts.jsonl" : "pairs.jsonl";
+    const texts =
+      ["pretrain", "sft"].includes(trainer) || has("response_length") ? "texts.jsonl" : "pairs.jsonl";
     const { model } = keys;
     return {
       name,

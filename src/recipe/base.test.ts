@@ -82,11 +82,18 @@ it("a stage of the base is trained once: the next run takes it, and another seed
     });
     const steps: string[] = [];
     const { dir } = await runRecipe(recipe, { engine, onStep: (stage) => steps.push(stage) });
-    return { steps: [...new Set(steps)], weights: await readFile(join(dir, "stages/first/model/model.safetensors")) };
+    return {
+      steps: [...new Set(steps)],
+      weights: await readFile(join(dir, "stages/first/model/model.safetensors")),
+    };
   };
   const [one, again, other] = [await run("one"), await run("again"), await run("other", "--seed", "1")];
   await engine.dispose();
-  expect([one.steps, again.steps, other.steps]).toEqual([["first", "second"], ["second"], ["first", "second"]]);
+  expect([one.steps, again.steps, other.steps]).toEqual([
+    ["first", "second"],
+    ["second"],
+    ["first", "second"],
+  ]);
   expect(again.weights.equals(one.weights)).toBe(true);
   expect(other.weights.equals(one.weights)).toBe(false);
 }, 120_000);

@@ -34,6 +34,11 @@ const figures: Record<Preflight["of"], (p: Preflight) => string[]> = {
       `the end-of-text token ends ${percent(p.eosShare)} of the responses`,
     ];
   },
+  lists: (p) => [
+    `data: ${counted(p.examples, "list")} from ${counted(p.rows, "row")}; ${count(p.tokens)} tokens, ${count(p.labels)} of them in responses`,
+    `prompts with their longest response: ${showLengths(p.lengths)}`,
+    `the end-of-text token ends ${percent(p.eosShare)} of the responses`,
+  ],
   prompts: (p) => [
     `data: ${counted(p.examples, "prompt")} from ${counted(p.rows, "row")}; ${count(p.tokens)} tokens`,
     `lengths: ${showLengths(p.lengths)}`,

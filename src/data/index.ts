@@ -38,6 +38,7 @@ export {
   promptPreflight,
 } from "./preflight.ts";
 export { loadPrompts, type PromptDataset, type PromptExample, type PromptOptions } from "./prompts.ts";
+export { loadRankings, type RankedList, type RankingDataset } from "./rankings.ts";
 export { type Message, type Source, showSource, type Text } from "./rows.ts";
 export { type SynthOptions, type SynthTemplates, synthesize } from "./synth.ts";
 export { encodePair, type SftRow, type TokenizeOptions, tokenizeRow } from "./tokenize.ts";

@@ -9,30 +9,40 @@ import { createRowStore, type StoreOptions } from "./node-store.ts";
 import type { RowOf, Sourced, Text } from "./rows.ts";
 
 type Preference = Sourced<RowOf<"preference">>;
-type Rated = Sourced<RowOf<"rating">>;
+export type Rated = Sourced<RowOf<"rating">>;
 
 /** Pairs from rows that are pairs, rankings, or ratings. */
 export function createPairing<T>(
   toPair: (row: Preference) => T,
   options: StoreOptions = {},
 ): RowWork<"preference" | "ranking" | "rating", T> {
-  const rated = createRowStore<Rated>(options);
-  const places = new Map<number, number[]>();
+  const rated = createRatings(options);
   return {
     *each(row, bad) {
-      if (row.kind === "rating") {
-        const key = digest(row.prompt);
-        const seen = places.get(key);
-        if (seen) seen.push(rated.length);
-        else places.set(key, [rated.length]);
-        rated.push(row);
-      } else if (row.kind === "ranking") yield* usablePairs(rankedPairs(row), toPair, bad);
+      if (row.kind === "rating") rated.push(row);
+      else if (row.kind === "ranking") yield* usablePairs(rankedPairs(row), toPair, bad);
       else yield toPair(row);
     },
     *end(bad) {
-      for (const numbers of places.values())
-        for (const rows of byPrompt(numbers.map((i) => rated.at(i) as Rated)))
-          yield* usablePairs(ratedPairs(rows), toPair, bad);
+      for (const rows of rated.groups()) yield* usablePairs(ratedPairs(rows), toPair, bad);
+    },
+  };
+}
+
+/** Ratings that wait for the end of the data, and then come by their prompts. */
+export function createRatings(options: StoreOptions = {}) {
+  const store = createRowStore<Rated>(options);
+  const places = new Map<number, number[]>();
+  return {
+    push(row: Rated): void {
+      const key = digest(row.prompt);
+      const seen = places.get(key);
+      if (seen) seen.push(store.length);
+      else places.set(key, [store.length]);
+      store.push(row);
+    },
+    *groups(): Iterable<readonly Rated[]> {
+      for (const numbers of places.values()) yield* byPrompt(numbers.map((i) => store.at(i) as Rated));
     },
   };
 }
@@ -76,8 +86,8 @@ function* ratedPairs(rows: readonly Rated[]) {
     }
 }
 
-/** Several ratings of one completion count as their mean. */
-function sidesOf(rows: readonly Rated[]) {
+/** The completions of one prompt; several ratings of one count as their mean. */
+export function sidesOf(rows: readonly Rated[]) {
   const byText = new Map<string, Rated[]>();
   for (const row of rows) {
     const key = JSON.stringify(row.completion);

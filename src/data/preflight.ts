@@ -7,6 +7,7 @@ import type { LabelDataset, Labelled } from "./labels.ts";
 import { type Pair, pairLength } from "./pair.ts";
 import type { PreferenceDataset } from "./preferences.ts";
 import type { PromptDataset, PromptExample } from "./prompts.ts";
+import type { RankedList, RankingDataset } from "./rankings.ts";
 
 /** In tokens. */
 export interface Lengths {
@@ -24,7 +25,7 @@ export interface Piece {
 
 export interface Preflight {
   /** What one of the examples is. */
-  readonly of: "rows" | "pairs" | "prompts";
+  readonly of: "rows" | "pairs" | "prompts" | "lists";
   /** Rows of the files. */
   readonly rows: number;
   /** Rows after cutting long ones, before packing; pairs; prompts. */
@@ -124,6 +125,40 @@ export function preferencePreflight(
     skipped,
     sample: piecesOf(responseOf(first, "chosen"), tokenizer),
     rejectedSample: piecesOf(responseOf(first, "rejected"), tokenizer),
+  };
+}
+
+/** Of ranked lists. */
+export function rankingPreflight(
+  { lists, rows, skipped, formats }: RankingDataset,
+  tokenizer: Tokenizer,
+): Preflight {
+  let [labels, ends, responses, repeats] = [0, 0, 0, 0];
+  for (const list of lists) {
+    repeats += list.prompt.length * (list.responses.length - 1);
+    for (const ids of list.responses) {
+      labels += ids.length;
+      responses++;
+      ends += Number(learnsEnd(exampleOf(list.prompt, ids, list.source), tokenizer));
+    }
+  }
+  const longest = ({ prompt, responses }: RankedList) =>
+    prompt.length + Math.max(...responses.map((ids) => ids.length));
+  const first = lists.at(0) as RankedList;
+  const best = first.ranks.indexOf(Math.min(...first.ranks));
+  const { lengths } = surveyOf(lists, longest);
+  const { tokens: prompts } = surveyOf(lists, ({ prompt }) => prompt.length);
+  return {
+    of: "lists",
+    rows,
+    examples: lists.length,
+    tokens: prompts + repeats + labels,
+    labels,
+    eosShare: ends / responses,
+    lengths,
+    formats,
+    skipped,
+    sample: piecesOf(exampleOf(first.prompt, first.responses[best] as Int32Array, first.source), tokenizer),
   };
 }
 

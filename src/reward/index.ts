@@ -25,6 +25,7 @@ export {
 export { moduleReward } from "./node-module.ts";
 export { type OpenRewardOptions, openReward } from "./node-open.ts";
 export { type Normalisation, normalisationOf, statisticsOf, withNormalisation } from "./normalisation.ts";
+export { plackettLuceLosses } from "./plackett-luce.ts";
 export { type Pooling, poolingOf, poolings } from "./pooling.ts";
 export { type RemoteOptions, type RemoteParts, remoteReward } from "./remote.ts";
 export {

@@ -15,6 +15,13 @@ export { dpo } from "./dpo.ts";
 export { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
 export { TrainError } from "./errors.ts";
 export { type KtoOptions, kto, ktoDefaults } from "./kto.ts";
+export {
+  type ListwiseHooks,
+  type ListwiseOptions,
+  type ListwiseStart,
+  listwise,
+  listwiseDefaults,
+} from "./listwise.ts";
 export type { Dials, StepFacts } from "./loop/dials.ts";
 export { type Fit, type FitResult, fitRows } from "./loop/fit.ts";
 export { type LanguageModelLossOptions, languageModelLoss } from "./loop/language-model.ts";

@@ -9,7 +9,9 @@ import { describeOps, real } from "../graph/ops/check.fixture.ts";
 import { each } from "../graph/ops/reference.fixture.ts";
 import { type BcoOptions, bco } from "./bco.ts";
 import { type CpoOptions, cpo } from "./cpo.ts";
+import { dpo } from "./dpo.ts";
 import { type KtoOptions, kto, withOthers } from "./kto.ts";
+import { listwise } from "./listwise.ts";
 import { log1mexp, orpo } from "./orpo.ts";
 import { simpo } from "./simpo.ts";
 import { preferences, tinyModel } from "./tiny.fixture.ts";
@@ -89,6 +91,65 @@ const labelled = preferences.flatMap(({ prompt, chosen, rejected }) => [
   { prompt, completion: chosen, label: true },
   { prompt, completion: rejected, label: false },
 ]);
+
+describe("listwise", () => {
+  const ranked = preferences.map(({ prompt, chosen, rejected }, i) => ({
+    prompt,
+    completions: [rejected, chosen, ...(i % 2 === 0 ? [" is green."] : [])],
+    ranks: [2, 1, ...(i % 2 === 0 ? [3] : [])],
+  }));
+
+  it("learns the order of lists of any length", async () => {
+    const { steps, hooks } = listening();
+    const { metrics } = await listwise(
+      { ...basics, beta: 0.5, data: ranked, evalData: ranked.slice(0, 6) },
+      hooks,
+    );
+    expect(steps[0]?.loss).toBeGreaterThan(Math.log(2)); // of 2 and of 3, log 2! and log 3!
+    expect(steps[0]?.loss).toBeLessThan(Math.log(6));
+    expect(metrics["rewards/accuracies"]).toBeGreaterThan(0.9);
+    expect(metrics["eval_rewards/margins"]).toBeGreaterThan(0.5);
+  });
+
+  it("of lists of two is DPO, whether they come as rankings, ratings or pairs", async () => {
+    const short = { ...basics, maxSteps: 2, groupByLength: false };
+    const pairs = listening();
+    await dpo({ ...short, data: preferences }, pairs.hooks);
+    const rankings = preferences.map(({ prompt, chosen, rejected }) => ({
+      ...{ prompt, completions: [chosen, rejected], ranks: [1, 2] },
+    }));
+    const ratings = preferences.flatMap(({ prompt, chosen, rejected }, i) => [
+      { prompt: `${i}${prompt}`, completion: chosen, rating: 3 },
+      { prompt: `${i}${prompt}`, completion: rejected, rating: 1 },
+    ]);
+    for (const data of [rankings, preferences]) {
+      const lists = listening();
+      await listwise({ ...short, data }, lists.hooks);
+      for (const [i, step] of pairs.steps.entries())
+        for (const name of ["loss", "grad_norm", "rewards/margins", "logps/chosen"])
+          expect(lists.steps[i]?.[name], name).toBeCloseTo(step[name] as number, 4);
+    }
+    const rated = listening();
+    await listwise({ ...short, data: ratings }, rated.hooks);
+    expect(rated.steps[0]?.loss).toBeCloseTo(Math.LN2, 5);
+    expect(rated.steps[1]?.["rewards/margins"]).toBeGreaterThan(0);
+  });
+
+  it("leaves out lists without an order, and says so", async () => {
+    const { hooks } = listening();
+    const tie = { prompt: "A", completions: [" b", " c"], ranks: [1, 1] };
+    let skipped: readonly string[] = [];
+    await listwise(
+      { ...basics, data: [...ranked, tie], maxSteps: 1 },
+      {
+        ...hooks,
+        onStart: ({ train }) => void ({ skipped } = train),
+      },
+    );
+    expect(skipped.join()).toMatch(/25.*all completions of the ranking tie/);
+    await expect(listwise({ ...basics, data: ranked, beta: 0 })).rejects.toThrow(/beta: a number above 0/);
+  });
+});
 
 describe("every method on labelled completions", () => {
   it.each([

@@ -21,6 +21,7 @@ export const trainers: Readonly<Record<string, string>> = {
   orpo: "fine-tune a model on the chosen answers of pairs, with odds against the rejected ones",
   kto: "improve a model by completions that are desirable or not, each on its own (KTO)",
   bco: "improve a model by classifying completions as desirable or not (BCO)",
+  listwise: "improve a model by direct preference optimisation on ranked lists (Plackett-Luce)",
 };
 
 export function register(program: Command): void {

@@ -5,6 +5,7 @@ import { ppoStage } from "./ppo.ts";
 import { cpoStage, simpoStage } from "./preference/cpo.ts";
 import { dpoStage } from "./preference/dpo.ts";
 import { bcoStage, ktoStage } from "./preference/kto.ts";
+import { listwiseStage } from "./preference/listwise.ts";
 import { orpoStage } from "./preference/orpo.ts";
 import { pretrainStage } from "./pretrain.ts";
 import { rewardStage } from "./reward.ts";
@@ -23,5 +24,6 @@ export const stageKinds: Readonly<Record<string, StageKind>> = Object.fromEntrie
     orpoStage,
     ktoStage,
     bcoStage,
+    listwiseStage,
   ].map((kind) => [kind.name, kind]),
 );

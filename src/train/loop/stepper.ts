@@ -34,6 +34,8 @@ export interface StepperOptions extends StepOptions {
   readonly batch: Tree<TensorSpec>;
   /** Micro-batches of a step are added up when true. */
   readonly accumulate: boolean;
+  /** Whether small vectors are joined, which is faster. Without it other programs read `packed` as the model's own tree. */
+  readonly packs?: boolean;
   /** State to go on from; zeros by default. */
   readonly state?: Tree<HostArray>;
 }
@@ -61,7 +63,8 @@ const scalarOf = (value: number): HostArray => hostArray("float32", [], [value])
 
 export async function createStepper(options: StepperOptions): Promise<Stepper> {
   const { engine, optimizer } = options;
-  const packed = packing(specsOf(options.parameters), optimizer.groupOf);
+  const plain = specsOf(options.parameters);
+  const packed = options.packs === false ? notPacked(plain) : packing(plain, optimizer.groupOf);
   const parameters = packed.packArrays(options.parameters);
   const { specs } = packed;
   const zeros = () =>
@@ -124,6 +127,13 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
     },
   };
 }
+
+const notPacked = (specs: Tree<TensorSpec>): Packing => ({
+  specs,
+  unpack: (tree) => tree,
+  packArrays: (tree) => tree,
+  unpackArrays: (tree) => tree,
+});
 
 const specsOf = (tree: Tree<HostArray>): Tree<TensorSpec> =>
   mapTree(tree, ({ dtype, shape }) => ({ dtype, shape }));

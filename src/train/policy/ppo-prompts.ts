@@ -5,7 +5,13 @@ import { permutation } from "../../graph/random.ts";
 import type { Model } from "../../models/load.ts";
 import { TrainError } from "../errors.ts";
 import { textModelOf } from "../loop/text-model.ts";
-import type { PpoOptions, settingsOf } from "../ppo-options.ts";
+import type { PpoOptions } from "../ppo-options.ts";
+
+/** What of a trainer's options says which prompts there are and how they are read. */
+export type PromptReading = Pick<
+  PpoOptions,
+  "model" | "prompts" | "lora" | "chatTemplate" | "maxPromptLength" | "format" | "separator" | "onBadRow" | "promptTruncation"
+> & { readonly responseLength: number };
 
 export interface PpoPrompts {
   /** With its chat template. */
@@ -23,12 +29,12 @@ interface Survey {
 }
 
 /** The policy with its chat template, and the prompts as it reads them. */
-export async function readPrompts(o: ReturnType<typeof settingsOf<PpoOptions>>): Promise<PpoPrompts> {
+export async function readPrompts(o: PromptReading, trainer = "ppo"): Promise<PpoPrompts> {
   const { chatTemplate, lora, responseLength, maxPromptLength, prompts, ...rest } = o;
   const { model, tokenizer, maxLength, reading } = textModelOf(
     o.model,
     { lora, ...(chatTemplate !== undefined && { chatTemplate }) },
-    { trainer: "ppo", defaultLength: o.model.config.maxPositions },
+    { trainer, defaultLength: o.model.config.maxPositions },
   );
   const room = maxLength - responseLength;
   if (room < 1)

@@ -1,0 +1,96 @@
+/**
+ * Groups of responses: several to each prompt, sampled, scored and compared with one another.
+ */
+import type { PromptExample } from "../../data/prompts.ts";
+import { randomBits } from "../../graph/random.ts";
+import type { TokenSequence } from "../../models/response-rows.ts";
+import type { OpenedReward } from "../../reward/reward.ts";
+import type { Sample } from "../../runs/run-folder.ts";
+import { type RolloutResponse, scoreResponses } from "../policy/rollouts.ts";
+import type { IterationSettings } from "./iterations.ts";
+import type { SamplingPolicy } from "./online-policy.ts";
+
+/** Responses with their prompts and scores; those of one prompt stand together. */
+export interface Scored {
+  readonly prompts: readonly PromptExample[];
+  readonly responses: readonly RolloutResponse[];
+  readonly sequences: readonly TokenSequence[];
+  /** After the penalty of those that did not end. */
+  readonly scores: readonly number[];
+  readonly tokens: number;
+}
+
+/** `samples` responses to each prompt, scored. */
+export async function sampleGroups(
+  o: IterationSettings,
+  reward: OpenedReward,
+  sample: SamplingPolicy["sample"],
+  prompts: readonly PromptExample[],
+  { step, samples, stream = 0 }: { step: number; samples: number; stream?: number },
+): Promise<Scored> {
+  const responses = await sample(prompts, { seed: randomBits(o.seed, step, stream), samples });
+  return scoredOf(o, reward, prompts, responses, samples);
+}
+
+/** Scores of responses, `samples` to each prompt. */
+export async function scoredOf(
+  o: IterationSettings,
+  reward: OpenedReward,
+  prompts: readonly PromptExample[],
+  responses: readonly RolloutResponse[],
+  samples: number,
+): Promise<Scored> {
+  const asked = prompts.flatMap((prompt) => Array.from({ length: samples }, () => prompt));
+  const raw = await scoreResponses(reward.score, asked, responses, reward.name);
+  const sequences = responses.map(({ ids }, i) => ({ promptIds: (asked[i] as PromptExample).ids, ids }));
+  return {
+    prompts: asked,
+    responses,
+    sequences,
+    scores: raw.map((score, i) => (responses[i]?.terminated ? score : score - o.missingEosPenalty)),
+    tokens: sequences.reduce((n, { promptIds, ids }) => n + promptIds.length + ids.length, 0),
+  };
+}
+
+/** The numbers of the responses to each prompt. */
+export const groupsOf = (count: number, size: number): number[][] =>
+  Array.from({ length: Math.ceil(count / size) }, (_, g) =>
+    Array.from({ length: Math.min(size, count - g * size) }, (_, i) => g * size + i),
+  );
+
+export const meanOf = (values: ArrayLike<number>): number =>
+  values.length === 0 ? 0 : Array.from(values).reduce((a, b) => a + b, 0) / values.length;
+
+/** Standard deviation, with n in the denominator. */
+export function deviationOf(values: readonly number[]): number {
+  const mean = meanOf(values);
+  return Math.sqrt(meanOf(values.map((x) => (x - mean) ** 2)));
+}
+
+/** Mean over responses of sum_t log pi - log ref, in nats a response. */
+export const sampledKlOf = (
+  responses: readonly Pick<RolloutResponse, "logProbs">[],
+  reference: readonly Float64Array[],
+): number =>
+  meanOf(
+    responses.map(({ logProbs }, i) =>
+      logProbs.reduce((sum, x, t) => sum + x - (reference[i]?.[t] as number), 0),
+    ),
+  );
+
+/** Figures of a batch of samples, under TRL's names. */
+export const sampleMetrics = ({ responses, scores }: Pick<Scored, "responses" | "scores">) => ({
+  "objective/scores": meanOf(scores),
+  "objective/entropy": meanOf(responses.map(({ logProbs }) => -logProbs.reduce((a, b) => a + b, 0))),
+  "val/num_eos_tokens": responses.filter(({ terminated }) => terminated).length,
+  "completions/mean_length": meanOf(responses.map(({ ids }) => ids.length)),
+});
+
+/** The first responses, as the run keeps them. */
+export const shown = ({ prompts, responses, scores }: Scored, count: number): Sample[] =>
+  responses.slice(0, count).map(({ text, terminated }, i) => ({
+    prompt: prompts[i]?.text ?? "",
+    completion: text,
+    score: scores[i] as number,
+    terminated,
+  }));

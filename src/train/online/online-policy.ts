@@ -1,0 +1,153 @@
+/**
+ * A policy that samples and learns in one engine: its weights stay there, samplers and passes read them where they are.
+ * What it learns, and from which arrays, the method's loss says.
+ */
+import { createTokenPass, logProbsFigure, type TokenPass } from "../../evaluate/token-pass.ts";
+import {
+  flatten,
+  type HostArray,
+  type Resident,
+  type Tensor,
+  type TensorSpec,
+  type Tree,
+  unflatten,
+} from "../../graph/index.ts";
+import type { Model, Parameters } from "../../models/load.ts";
+import type { TokenSequence } from "../../models/response-rows.ts";
+import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
+import { schedule } from "../../optim/index.ts";
+import { checkMemory, stepSize } from "../loop/memory.ts";
+import { checkVocabulary } from "../loop/same-vocabulary.ts";
+import type { Loss } from "../loop/step.ts";
+import { createStepper } from "../loop/stepper.ts";
+import { frozenIn, type Trainable, trainableOf, withFrozen } from "../loop/trainable.ts";
+import { optimizerOf } from "../loop/trainer-options.ts";
+import { createSampler, type RolloutPrompt, type RolloutResponse, type Sampler } from "../policy/rollouts.ts";
+import type { IterationSettings, Place } from "./iterations.ts";
+
+/** Whom samples come from and whom they are compared with. */
+export interface SamplingPolicy {
+  /** `samples` responses to each prompt, those of one prompt together, from the policy as it is now. */
+  sample(prompts: readonly RolloutPrompt[], options: { seed: number; samples: number }): Promise<RolloutResponse[]>;
+  /** The same from the reference. */
+  sampleReference: SamplingPolicy["sample"];
+  /** log ref of response tokens, in nats. */
+  referenceLogProbs(sequences: readonly TokenSequence[]): Promise<Float64Array[]>;
+  model(): Promise<Model>;
+  dispose(): Promise<void>;
+}
+
+export interface OnlinePolicyOptions {
+  /** Over the whole parameter tree and a batch; divided by `num_items`. */
+  readonly loss: Loss;
+  /** Without `num_items`. */
+  readonly batchSpec: Tree<TensorSpec>;
+  /** An update may be cut into several micro-batches. */
+  readonly accumulate: boolean;
+}
+
+export interface OnlinePolicy extends SamplingPolicy {
+  /** The learning rate of an iteration. */
+  rate(step: number): number;
+  /** One update; `items` is what the loss is divided by, over all micro-batches. */
+  update(micro: readonly Tree<HostArray>[], items: number, learningRate: number): Promise<Record<string, number>>;
+  /** Of the optimiser. */
+  arrays(): Promise<Record<string, HostArray>>;
+}
+
+/** Responses that are sampled together. */
+const samplingRows = 64;
+
+const samplingOf = (o: IterationSettings, tokenizer: Tokenizer) => ({
+  tokenizer,
+  temperature: o.temperature,
+  maxNewTokens: o.responseLength,
+  stopTokenIds: o.stopTokenIds,
+  batchSize: Math.max(o.batchSize, samplingRows),
+});
+
+/** Samplers and reference around weights in the engine. */
+export function samplingPolicy(
+  { engine, model, tokenizer }: Place,
+  o: IterationSettings,
+  {
+    trainable,
+    weights,
+    parameters,
+  }: { trainable: Trainable; weights: Tree<Resident>; parameters: () => Promise<Parameters> },
+): SamplingPolicy {
+  const reference = o.refModel ?? model;
+  checkVocabulary(model, reference, "ref_model");
+  const sampling = samplingOf(o, tokenizer);
+  const merged = async () => unflatten(trainable.modelWith(await parameters()).parameters) as Tree<HostArray>;
+  const sampler = createSampler(engine, model.config, o.lora ? merged : weights, sampling);
+  let still: { sampler: Sampler; weights: Tree<Resident> } | undefined;
+  let pass: TokenPass | undefined;
+  const fixed = unflatten(reference.parameters) as Tree<HostArray>;
+  return {
+    sample: (prompts, options) => sampler.sample(prompts, options),
+    async sampleReference(prompts, options) {
+      if (!still) {
+        const weights = await engine.put(fixed);
+        still = { weights, sampler: createSampler(engine, reference.config, weights, sampling) };
+      }
+      return still.sampler.sample(prompts, options);
+    },
+    async referenceLogProbs(sequences) {
+      pass ??= await createTokenPass(
+        engine,
+        logProbsFigure(reference.config, (all: Tree<Tensor>) => all.fixed as Tree<Tensor>),
+        { weights: {}, fixed, batchSize: o.batchSize },
+      );
+      return pass.run({}, sequences, o.temperature);
+    },
+    model: async () => trainable.modelWith(await parameters()),
+    async dispose() {
+      await sampler.dispose();
+      await still?.sampler.dispose();
+      if (still) await engine.free(still.weights);
+      await pass?.dispose();
+    },
+  };
+}
+
+/** Prepares policy, reference, optimiser and samplers. */
+export async function openOnlinePolicy(
+  place: Place,
+  o: IterationSettings,
+  { loss, batchSpec, accumulate }: OnlinePolicyOptions,
+): Promise<OnlinePolicy> {
+  const { engine, model, longestPrompt, from, totalSteps } = place;
+  const trainable = trainableOf(model, o.lora, o.seed);
+  const optimizer = optimizerOf(o);
+  if (o.memoryCheck)
+    checkMemory(stepSize(model, trainable, optimizer, { rows: o.batchSize, length: longestPrompt + o.responseLength }));
+  const frozen = await frozenIn(engine, trainable);
+  const stepper = await createStepper({
+    engine,
+    optimizer,
+    ...(o.maxGradNorm > 0 && { maxGradNorm: o.maxGradNorm }),
+    loss: withFrozen(loss, trainable),
+    parameters: unflatten(from ? trainable.trainedOf(from.model) : trainable.parameters),
+    batch: frozen.spec(batchSpec),
+    accumulate,
+    packs: false,
+    ...(from && { state: unflatten(from.arrays) }),
+  });
+  const parameters = async () => flatten(await stepper.parameters()) as Record<string, HostArray>;
+  const sampling = samplingPolicy(place, o, { trainable, weights: stepper.packed, parameters });
+  return {
+    ...sampling,
+    rate: schedule(o.lrSchedulerType, o.learningRate, {
+      totalSteps,
+      warmupSteps: o.warmupSteps ?? Math.ceil((o.warmupRatio ?? 0) * totalSteps),
+    }),
+    update: (micro, items, learningRate) => stepper.step(micro.map(frozen.batch), items, learningRate),
+    arrays: async () => flatten(await engine.get(stepper.state)) as Record<string, HostArray>,
+    async dispose() {
+      await sampling.dispose();
+      await stepper.free();
+      await frozen.free();
+    },
+  };
+}

@@ -8,6 +8,7 @@ import type { OpenedReward } from "../reward/reward.ts";
 import type { Recipe } from "./recipe.ts";
 import { rewardOf } from "./rewards.ts";
 import { stageDir } from "./run-files.ts";
+import { stageKinds } from "./stages/index.ts";
 import { worldFile } from "./world.ts";
 
 export interface Place {
@@ -27,7 +28,8 @@ export function createPlace(
   recipe: Recipe,
   { engine, signal }: { engine: Engine; signal: AbortSignal },
 ): Place {
-  const isStage = (name: string) => recipe.stages.some((stage) => stage.name === name);
+  const stageOf = (name: string) => recipe.stages.find((stage) => stage.name === name);
+  const isStage = (name: string) => stageOf(name) !== undefined;
   const models = new Map<string, Model>();
   let opened: OpenedReward[] = [];
   return {
@@ -36,8 +38,11 @@ export function createPlace(
     data: (reference) =>
       [reference].flat().map((name) => {
         const { path, ...weight } = weighted(name);
-        const pairs = isStage(path) ? join(stageDir(dir, path), "pairs.jsonl") : path;
-        return { path: worldFile(join(dir, "data"), path, recipe) ?? pairs, ...weight };
+        const stage = stageOf(path);
+        const rows = stage
+          ? join(stageDir(dir, path), stageKinds[stage.trainer]?.rows ?? "pairs.jsonl")
+          : path;
+        return { path: worldFile(join(dir, "data"), path, recipe) ?? rows, ...weight };
       }),
     async model(reference) {
       if (!isStage(reference)) return loadModel(reference, { signal });

@@ -66,6 +66,8 @@ export interface StageKind {
   readonly models: readonly string[];
   /** Whether the stage leaves a model in its folder. */
   readonly leavesModel: boolean;
+  /** The file of rows that a stage leaves for later ones; pairs.jsonl by default. */
+  readonly rows?: string;
   /** Whether the stage leaves a new model that answers prompts, so that it is measured. */
   readonly answers: boolean;
   /** Metrics that a progress line shows, the most telling first. */

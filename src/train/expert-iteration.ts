@@ -7,11 +7,12 @@
  *     select     the k best, those above a threshold, or by rejection sampling            selection.ts
  *     step       - 1/n sum log pi(token), over the tokens of what was kept                language-model.ts
  */
-import { randomBits } from "../graph/random.ts";
+
 import type { PromptExample } from "../data/prompts.ts";
-import { permutation } from "../graph/random.ts";
 import { hostArray } from "../graph/index.ts";
+import { permutation, randomBits } from "../graph/random.ts";
 import { choosingPlaces, responseTokens, type TokenSequence, tokenRows } from "../models/response-rows.ts";
+import { TrainError } from "./errors.ts";
 import { labelSpec } from "./loop/label-rows.ts";
 import { languageModelLoss } from "./loop/language-model.ts";
 import { addMetrics } from "./loop/metrics.ts";
@@ -19,17 +20,16 @@ import { chunks } from "./loop/plan.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
 import { meanOf, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
 import {
+  type Iteration,
   type IterationHooks,
   type IterationOptions,
   type IterationResult,
-  type Iteration,
   iterationDefaults,
   type Learner,
   runIterations,
 } from "./online/iterations.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
 import { checkSelection, type Selection, selectionDefaults, selectResponses } from "./online/selection.ts";
-import { TrainError } from "./errors.ts";
 
 export interface ExpertIterationOptions extends IterationOptions, Selection {
   /** Responses to each prompt. */
@@ -91,7 +91,10 @@ export async function expertIteration(
           ...policy,
           async iterate(prompts: readonly PromptExample[], step: number): Promise<Iteration> {
             const from = sampleFrom === "policy" ? policy.sample : policy.sampleReference;
-            const found = await sampleGroups(o, place.reward, from, prompts, { step, samples: numGenerations });
+            const found = await sampleGroups(o, place.reward, from, prompts, {
+              step,
+              samples: numGenerations,
+            });
             const { responses, sequences, scores } = found;
             const seed = randomBits(o.seed, step, 1);
             const { kept, equalGroups } = selectResponses(scores, numGenerations, o, seed);

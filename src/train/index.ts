@@ -10,10 +10,23 @@
  */
 
 export { type BcoOptions, bco, bcoDefaults } from "./bco.ts";
+export {
+  type BestOf,
+  type BestOfOptions,
+  bestIndex,
+  bestOfDefaults,
+  bestOfKl,
+  bestOfN,
+} from "./best-of-n.ts";
 export { type CpoOptions, cpo, cpoDefaults, cpoLosses } from "./cpo.ts";
 export { dpo } from "./dpo.ts";
 export { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
 export { TrainError } from "./errors.ts";
+export {
+  type ExpertIterationOptions,
+  expertIteration,
+  expertIterationDefaults,
+} from "./expert-iteration.ts";
 export { type KtoOptions, kto, ktoDefaults } from "./kto.ts";
 export {
   type ListwiseHooks,
@@ -44,6 +57,12 @@ export {
   type TrainerOptions,
   trainerDefaults,
 } from "./loop/trainer-options.ts";
+export type {
+  IterationHooks,
+  IterationOptions,
+  IterationResult,
+  IterationStart,
+} from "./online/iterations.ts";
 export { type OrpoOptions, orpo, orpoDefaults } from "./orpo.ts";
 export { type GaeOptions, gae, tokenRewards, whiten } from "./policy/advantages.ts";
 export {
@@ -80,3 +99,4 @@ export { type RewardOptions, rewardDefaults } from "./reward-options.ts";
 export { type SftHooks, type SftResult, type SftStart, sft } from "./sft.ts";
 export { type SftOptions, sftDefaults } from "./sft-options.ts";
 export { type SimpoOptions, simpo, simpoDefaults } from "./simpo.ts";
+export { type TrpoOptions, trpo, trpoDefaults } from "./trpo.ts";

@@ -7,13 +7,22 @@
  *     advantage   A = R - mean of the other responses to the prompt                       (RLOO's baseline; no critic)
  *     step        natural gradient by conjugate gradients, line search                    trust-region.ts
  */
-import { flatten, type HostArray, type Resident, type Tensor, type Tree, unflatten } from "../graph/index.ts";
+
 import type { PromptExample } from "../data/prompts.ts";
+import { flatten, type HostArray, type Resident, type Tensor, type Tree, unflatten } from "../graph/index.ts";
 import { schedule } from "../optim/index.ts";
 import { TrainError } from "./errors.ts";
 import { frozenIn, specsOf, trainableOf } from "./loop/trainable.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
-import { deviationOf, groupsOf, meanOf, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
+import {
+  deviationOf,
+  groupsOf,
+  meanOf,
+  sampledKlOf,
+  sampleGroups,
+  sampleMetrics,
+  shown,
+} from "./online/groups.ts";
 import {
   type Iteration,
   type IterationHooks,
@@ -63,7 +72,7 @@ export const trpoDefaults = {
   klCoef: 0.05,
   maxKl: 0.01,
   cgIterations: 10,
-  damping: 1e-3,
+  damping: 1e-2,
   backtrackIterations: 10,
   backtrackCoef: 0.5,
 } as const satisfies Partial<TrpoOptions> & Partial<IterationOptions>;
@@ -92,7 +101,11 @@ export async function trpo(options: TrpoOptions, hooks: IterationHooks = {}): Pr
       async open(place): Promise<Learner> {
         const { engine, model, from, totalSteps } = place;
         const trainable = trainableOf(model, o.lora, o.seed);
-        const start = from ? trainable.trainedOf(from.model) : trainable.parameters;
+        const given = from ? trainable.trainedOf(from.model) : trainable.parameters;
+        // In one order, whatever a file's is: inner products are sums, and sums have an order.
+        const start = Object.fromEntries(
+          Object.keys(trainable.parameters).map((name) => [name, given[name] as HostArray]),
+        );
         const weights = (await engine.put(unflatten(start))) as Tree<Resident>;
         const frozen = await frozenIn(engine, trainable);
         const base = frozen.batch({}).frozen as Tree<Resident> | undefined;
@@ -124,7 +137,10 @@ export async function trpo(options: TrpoOptions, hooks: IterationHooks = {}): Pr
             const { responses, sequences, scores } = found;
             const reference = await policy.referenceLogProbs(sequences);
             const { advantages, equalGroups } = leaveOneOut(
-              scores.map((score, i) => score - klCoef * sampledKlOf(responses.slice(i, i + 1), [reference[i] as Float64Array])),
+              scores.map(
+                (score, i) =>
+                  score - klCoef * sampledKlOf(responses.slice(i, i + 1), [reference[i] as Float64Array]),
+              ),
               numGenerations,
               scores,
             );
@@ -144,7 +160,11 @@ export async function trpo(options: TrpoOptions, hooks: IterationHooks = {}): Pr
                 "objective/kl": kl,
                 "objective/non_score_reward": -klCoef * kl,
                 "objective/rlhf_reward": score - klCoef * kl,
-                reward_std: meanOf(groupsOf(scores.length, numGenerations).map((g) => deviationOf(g.map((i) => scores[i] as number)))),
+                reward_std: meanOf(
+                  groupsOf(scores.length, numGenerations).map((g) =>
+                    deviationOf(g.map((i) => scores[i] as number)),
+                  ),
+                ),
                 frac_reward_zero_std: equalGroups / prompts.length,
                 "policy/kl_step": figures.kl,
                 "policy/surrogate_gain": figures.improvement,
@@ -205,10 +225,15 @@ function checkTrpo(o: { readonly [K in keyof Settings]: number }): void {
   };
   const isCount = (x: number, least: number) => Number.isInteger(x) && x >= least;
   if (!isCount(o.numGenerations, 2))
-    refuse("num_generations", "a response is compared with the others to its prompt, so at least 2 are required", o.numGenerations);
+    refuse(
+      "num_generations",
+      "a response is compared with the others to its prompt, so at least 2 are required",
+      o.numGenerations,
+    );
   if (!(o.klCoef >= 0)) refuse("kl_coef", "at least 0 is required", o.klCoef);
   if (!(o.maxKl > 0)) refuse("max_kl", "nats a token above 0 are required", o.maxKl);
-  if (!isCount(o.cgIterations, 1)) refuse("cg_iterations", "a whole number of at least 1 is required", o.cgIterations);
+  if (!isCount(o.cgIterations, 1))
+    refuse("cg_iterations", "a whole number of at least 1 is required", o.cgIterations);
   if (!(o.damping >= 0)) refuse("damping", "at least 0 is required", o.damping);
   if (!isCount(o.backtrackIterations, 1))
     refuse("backtrack_iterations", "a whole number of at least 1 is required", o.backtrackIterations);

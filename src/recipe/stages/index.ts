@@ -1,5 +1,8 @@
 /** The kinds of stages, by the value of `trainer`: a row each. */
 import type { StageKind } from "../stage.ts";
+import { bestOfStage } from "./online/best-of-n.ts";
+import { expertIterationStage } from "./online/expert-iteration.ts";
+import { trpoStage } from "./online/trpo.ts";
 import { pairsStage } from "./pairs.ts";
 import { ppoStage } from "./ppo.ts";
 import { cpoStage, simpoStage } from "./preference/cpo.ts";
@@ -17,7 +20,10 @@ export const stageKinds: Readonly<Record<string, StageKind>> = Object.fromEntrie
     sftStage,
     rewardStage,
     pairsStage,
+    bestOfStage,
     ppoStage,
+    trpoStage,
+    expertIterationStage,
     dpoStage,
     cpoStage,
     simpoStage,

@@ -43,7 +43,9 @@ const numberOf = (value: unknown): number => Number((value as HostArray).data[0]
 
 /** Zeros shaped like parameters, in the engine. */
 export const zerosIn = (engine: Engine, specs: Tree<TensorSpec>): Promise<Tree<Resident>> =>
-  engine.put(mapTree(specs, ({ dtype, shape }) => zerosArray(dtype, shape as number[]))) as Promise<Tree<Resident>>;
+  engine.put(mapTree(specs, ({ dtype, shape }) => zerosArray(dtype, shape as number[]))) as Promise<
+    Tree<Resident>
+  >;
 
 export interface ConjugateGradient {
   /** The solution found last. */
@@ -121,7 +123,11 @@ export async function createConjugateGradient(
       const enough = rr * tolerance;
       while (residuals.length <= iterations && rr > enough) {
         const product = await multiply(state.p);
-        const out = await engine.run(step, [state, product, { rr: scalarOf(rr), damping: scalarOf(damping) }]);
+        const out = await engine.run(step, [
+          state,
+          product,
+          { rr: scalarOf(rr), damping: scalarOf(damping) },
+        ]);
         if (numberOf(out.curvature) <= 0) break;
         rr = numberOf(out.rr);
         residuals.push(rr);

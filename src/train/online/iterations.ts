@@ -185,7 +185,13 @@ export async function runIterations(
   const { prompts } = dataset;
   const totalSteps = o.maxSteps ?? Math.max(1, Math.ceil((o.numEpochs * prompts.length) / o.promptsPerStep));
   const saveSteps = o.saveSteps ?? Math.max(1, Math.ceil(totalSteps / 10));
-  const fingerprint = { ...courseOf(o), ...method.decisive, trainer: method.name, data: survey.hash, totalSteps };
+  const fingerprint = {
+    ...courseOf(o),
+    ...method.decisive,
+    trainer: method.name,
+    data: survey.hash,
+    totalSteps,
+  };
   const run = o.outputDir === undefined ? undefined : await openRun<IterationState>(o.outputDir, o);
   let own: Engine | undefined;
   let reward: OpenedReward | undefined;
@@ -243,7 +249,11 @@ export async function runIterations(
   }
 }
 
-function checkFinite(metrics: Readonly<Record<string, number>>, step: number, rescue = "there is no output folder") {
+function checkFinite(
+  metrics: Readonly<Record<string, number>>,
+  step: number,
+  rescue = "there is no output folder",
+) {
   const bad = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
   if (bad)
     throw new TrainError(

@@ -28,7 +28,10 @@ import type { IterationSettings, Place } from "./iterations.ts";
 /** Whom samples come from and whom they are compared with. */
 export interface SamplingPolicy {
   /** `samples` responses to each prompt, those of one prompt together, from the policy as it is now. */
-  sample(prompts: readonly RolloutPrompt[], options: { seed: number; samples: number }): Promise<RolloutResponse[]>;
+  sample(
+    prompts: readonly RolloutPrompt[],
+    options: { seed: number; samples: number },
+  ): Promise<RolloutResponse[]>;
   /** The same from the reference. */
   sampleReference: SamplingPolicy["sample"];
   /** log ref of response tokens, in nats. */
@@ -50,7 +53,11 @@ export interface OnlinePolicy extends SamplingPolicy {
   /** The learning rate of an iteration. */
   rate(step: number): number;
   /** One update; `items` is what the loss is divided by, over all micro-batches. */
-  update(micro: readonly Tree<HostArray>[], items: number, learningRate: number): Promise<Record<string, number>>;
+  update(
+    micro: readonly Tree<HostArray>[],
+    items: number,
+    learningRate: number,
+  ): Promise<Record<string, number>>;
   /** Of the optimiser. */
   arrays(): Promise<Record<string, HostArray>>;
 }
@@ -121,7 +128,9 @@ export async function openOnlinePolicy(
   const trainable = trainableOf(model, o.lora, o.seed);
   const optimizer = optimizerOf(o);
   if (o.memoryCheck)
-    checkMemory(stepSize(model, trainable, optimizer, { rows: o.batchSize, length: longestPrompt + o.responseLength }));
+    checkMemory(
+      stepSize(model, trainable, optimizer, { rows: o.batchSize, length: longestPrompt + o.responseLength }),
+    );
   const frozen = await frozenIn(engine, trainable);
   const stepper = await createStepper({
     engine,

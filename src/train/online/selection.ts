@@ -65,7 +65,10 @@ export function selectResponses(
       return group.filter((i) => uniform(seed, i) < Math.exp((at(i) - best) / beta));
     if (isEqual) return [];
     // The earlier one of two that score alike.
-    return [...group].sort((a, b) => at(b) - at(a) || a - b).slice(0, topK).sort((a, b) => a - b);
+    return [...group]
+      .sort((a, b) => at(b) - at(a) || a - b)
+      .slice(0, topK)
+      .sort((a, b) => a - b);
   });
   return { kept, equalGroups };
 }

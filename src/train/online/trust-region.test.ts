@@ -5,6 +5,7 @@ import {
   flatten,
   type HostArray,
   hostArray,
+  logSoftmax,
   matmul,
   type Resident,
   reshape,
@@ -17,7 +18,6 @@ import { gaussian } from "../../graph/random.ts";
 import { configOf } from "../../models/config/config.ts";
 import { createModel } from "../../models/load.ts";
 import { chosenLogits, hiddenOf, rowSpecs } from "../../models/response-rows.ts";
-import { logSoftmax } from "../../graph/index.ts";
 import { specsOf } from "../loop/trainable.ts";
 import { createConjugateGradient } from "./conjugate-gradient.ts";
 import { createTrustRegion, type TrustRegionBatch } from "./trust-region.ts";
@@ -36,7 +36,11 @@ const config = configOf("llama", {
 const start = Object.fromEntries(
   Object.entries(createModel(config, 1).parameters).map(([name, { shape, data }]) => [
     name,
-    hostArray("float32", shape, Float32Array.from(data as Float32Array, (x) => 4 * x)),
+    hostArray(
+      "float32",
+      shape,
+      Float32Array.from(data as Float32Array, (x) => 4 * x),
+    ),
   ]),
 );
 const specs = specsOf(start);
@@ -72,7 +76,14 @@ beforeAll(async () => {
           ),
         };
       },
-      [specs, { input_ids: rowSpecs.input_ids, places: rowSpecs.places, inverse_temperature: rowSpecs.inverse_temperature }] as const,
+      [
+        specs,
+        {
+          input_ids: rowSpecs.input_ids,
+          places: rowSpecs.places,
+          inverse_temperature: rowSpecs.inverse_temperature,
+        },
+      ] as const,
     ),
   );
   logPolicy = async (parameters) => {
@@ -83,7 +94,11 @@ beforeAll(async () => {
         unflatten(parameters),
         {
           input_ids: hostArray("int64", [1, all.length], all),
-          places: hostArray("int64", [ids.length], ids.map((_, t) => promptIds.length - 1 + t)),
+          places: hostArray(
+            "int64",
+            [ids.length],
+            ids.map((_, t) => promptIds.length - 1 + t),
+          ),
           inverse_temperature: hostArray("float32", [], [1 / temperature]),
         },
       ]);
@@ -186,7 +201,10 @@ describe("conjugate gradients", () => {
     const tree = { x: { dtype: "float32" as const, shape: [3] } };
     const program = await engine.load(
       compile(
-        (out, { x }, { m }) => ({ out: { x: reshape(matmul(m as Tensor, reshape(x as Tensor, [3, 1])), [3]) }, was: out.x as Tensor }),
+        (out, { x }, { m }) => ({
+          out: { x: reshape(matmul(m as Tensor, reshape(x as Tensor, [3, 1])), [3]) },
+          was: out.x as Tensor,
+        }),
         [tree, tree, { m: { dtype: "float32", shape: [3, 3] } }] as const,
         { donate: { out: 0 } },
       ),
@@ -201,7 +219,9 @@ describe("conjugate gradients", () => {
       return product as Tree<Resident>;
     });
     const { x } = (await engine.get(cg.x)) as Record<string, HostArray>;
-    expect([...((x as HostArray).data as Float32Array)]).toEqual([1, 2, 3].map((value) => expect.closeTo(value, 4)));
+    expect([...((x as HostArray).data as Float32Array)]).toEqual(
+      [1, 2, 3].map((value) => expect.closeTo(value, 4)),
+    );
     expect(residuals.at(-1)).toBeLessThan(1e-6 * (residuals[0] as number));
     await cg.dispose();
   });
@@ -216,7 +236,8 @@ describe("a step", () => {
       await region.dispose();
       const kl =
         before.reduce(
-          (sum, row, t) => sum + row.reduce((s, x, y) => s + Math.exp(x) * (x - (after[t]?.[y] as number)), 0),
+          (sum, row, t) =>
+            sum + row.reduce((s, x, y) => s + Math.exp(x) * (x - (after[t]?.[y] as number)), 0),
           0,
         ) / before.length;
       const advantages = (await batchOf()).advantages.flatMap((row) => Array.from(row));

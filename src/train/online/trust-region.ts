@@ -20,6 +20,7 @@ import {
   div,
   type Engine,
   exp,
+  grad,
   type HostArray,
   hostArray,
   logSoftmax,
@@ -33,7 +34,6 @@ import {
   type Tree,
   tokenLogProbs,
   valueAndGrad,
-  grad,
   zipTree,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
@@ -167,8 +167,10 @@ export async function createTrustRegion(
     compile(
       (to, from, x, { scale }) => ({
         // `to` is written over; its old values do not matter.
-        to: zipTree(zipTree(from, x, (a, d) => add(a, mul(d, scale as Tensor))), to, (next, old) =>
-          add(next, mul(stopGradient(old), 0)),
+        to: zipTree(
+          zipTree(from, x, (a, d) => add(a, mul(d, scale as Tensor))),
+          to,
+          (next, old) => add(next, mul(stopGradient(old), 0)),
         ),
       }),
       [specs, specs, specs, { scale: scalarSpec }] as const,
@@ -224,7 +226,14 @@ export async function createTrustRegion(
         before += numberOf(out.surrogate);
       }
       const gg = await product(vectors.g, vectors.g);
-      const none = { improvement: 0, kl: 0, stepFraction: 0, gradNorm: Math.sqrt(gg), cgIterations: 0, cgResidual: 0 };
+      const none = {
+        improvement: 0,
+        kl: 0,
+        stepFraction: 0,
+        gradNorm: Math.sqrt(gg),
+        cgIterations: 0,
+        cgResidual: 0,
+      };
       if (gg === 0) return none;
       const solved = await cg.solve(vectors.g, (p) => multiplied(micro, p));
       const figures = {

@@ -10,7 +10,15 @@ import type { PpoOptions } from "../ppo-options.ts";
 /** What of a trainer's options says which prompts there are and how they are read. */
 export type PromptReading = Pick<
   PpoOptions,
-  "model" | "prompts" | "lora" | "chatTemplate" | "maxPromptLength" | "format" | "separator" | "onBadRow" | "promptTruncation"
+  | "model"
+  | "prompts"
+  | "lora"
+  | "chatTemplate"
+  | "maxPromptLength"
+  | "format"
+  | "separator"
+  | "onBadRow"
+  | "promptTruncation"
 > & { readonly responseLength: number };
 
 export interface PpoPrompts {

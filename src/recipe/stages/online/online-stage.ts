@@ -1,0 +1,117 @@
+/** What stages of methods on own samples share: their keys, and how prompts, reward and reference are opened. */
+import { z } from "zod";
+import { promptPreflight } from "../../../data/preflight.ts";
+import type {
+  IterationHooks,
+  IterationOptions,
+  IterationResult,
+  IterationStart,
+  iterationDefaults,
+} from "../../../train/online/iterations.ts";
+import {
+  adapterKeys,
+  count,
+  fromZero,
+  modelKey,
+  optimizerKeys,
+  positive,
+  runKeys,
+  whole,
+} from "../../keys.ts";
+import { promptKeys, promptsOf, rewardKey, withoutReading } from "../../prompts.ts";
+import { type StageKind, stageKind } from "../../stage.ts";
+import { trainingHooks, trainingOptions } from "../../training.ts";
+
+type Defaults = { readonly [K in keyof typeof iterationDefaults]: string | number | boolean };
+
+/** Keys of every method that samples. */
+export const iterationKeys = (d: Defaults) => ({
+  model: modelKey(),
+  ref_model: modelKey("the reference (default: the model as it is at the start)"),
+  reward: rewardKey,
+  ...promptKeys,
+  prompts_per_step: count("prompts of an iteration", { default: d.promptsPerStep }),
+  response_length: count("tokens of a response, at most", { default: d.responseLength }),
+  temperature: positive("of sampling, and of every log-probability", { default: d.temperature }),
+  missing_eos_penalty: fromZero("taken off the score of a response that does not end by itself"),
+  per_device_train_batch_size: count("rows of a micro-batch", {
+    default: d.batchSize,
+    aliases: ["batch_size"],
+  }),
+  num_train_epochs: positive("times that the prompts are seen", {
+    default: d.numEpochs,
+    aliases: ["num_epochs"],
+  }),
+  max_steps: count("iterations; wins over num_train_epochs"),
+  num_samples: whole("responses of each iteration in samples.jsonl", { default: d.numSamples }),
+  ...runKeys(d),
+  ...adapterKeys,
+});
+
+/** And of those that learn by an optimiser. */
+export const optimizedKeys = (d: Defaults) => ({
+  ...iterationKeys(d),
+  ...optimizerKeys(d),
+  gradient_accumulation_steps: count("micro-batches of an update", {
+    default: d.gradientAccumulation,
+    aliases: ["gradient_accumulation"],
+  }),
+});
+
+interface OnlineStage<S extends z.ZodRawShape> {
+  readonly name: string;
+  readonly description: string;
+  readonly keys: S;
+  readonly shown: readonly string[];
+  train(options: never, hooks: IterationHooks): Promise<IterationResult>;
+}
+
+/** The kind of stage of a method. */
+export const onlineStage = <S extends z.ZodRawShape>({
+  name,
+  description,
+  keys,
+  shown,
+  train,
+}: OnlineStage<S>): StageKind =>
+  stageKind({
+    name,
+    description,
+    keys: z.strictObject(keys) as unknown as z.ZodObject,
+    required: ["model", "data", "reward"],
+    models: ["model", "ref_model", "reward"],
+    leavesModel: true,
+    answers: true,
+    shown,
+    next: (output) =>
+      `the policy is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,
+    async run(given, context) {
+      const { ref_model, reward, ...rest } = given as Record<string, unknown>;
+      const model = await context.model(rest.model as string);
+      const responseLength = (rest.response_length as number | undefined) ?? defaultLength(keys);
+      const prompts = await promptsOf(model, context.data(rest.data as string), responseLength, rest);
+      const opened = await context.reward(reward, model);
+      const options: IterationOptions = {
+        ...trainingOptions(withoutReading(rest), context),
+        model,
+        ...(ref_model !== undefined && { refModel: await context.model(ref_model as string) }),
+        responseLength,
+        prompts: [...prompts.prompts],
+        maxPromptLength: prompts.maxPromptLength,
+        reward: opened.score,
+      };
+      const result = await train(
+        options as never,
+        trainingHooks(context, ({ totalSteps, step, tokens }: IterationStart) => ({
+          preflight: promptPreflight(prompts, prompts.tokenizer),
+          totalSteps,
+          step,
+          tokens,
+        })),
+      );
+      return { ...result, data: { rows: prompts.rows, skipped: prompts.skipped.length } };
+    },
+  });
+
+const defaultLength = (keys: z.ZodRawShape): number =>
+  (keys.response_length as z.ZodType).meta()?.default as number;

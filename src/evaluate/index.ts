@@ -38,6 +38,44 @@ export {
 } from "./kl-between.ts";
 export { createLogProbs, type LogProbs } from "./log-probs.ts";
 export {
+  bestOfN,
+  bestOfNWeights,
+  klOfBestOfN,
+  powersUpTo,
+  type ScoredSamples,
+} from "./over-optimisation/best-of-n.ts";
+export {
+  type Curve,
+  type CurveName,
+  type CurvePoint,
+  curveAt,
+  curveForms,
+  type FitOptions,
+  type FitRunsOptions,
+  type FittedCurve,
+  fitCurve,
+  fitRuns,
+} from "./over-optimisation/curve.ts";
+export {
+  type Drift,
+  type DriftInput,
+  type DriftSignal,
+  driftOf,
+  driftSignals,
+  duplicateShare,
+} from "./over-optimisation/drift.ts";
+export {
+  disagreement,
+  type Gap,
+  type JudgeBucket,
+  type JudgeOptions,
+  judgeByKl,
+  type OwnPair,
+  type Scale,
+  scaleOf,
+  widestGaps,
+} from "./over-optimisation/proxy-gold.ts";
+export {
   EvaluateError,
   type Perplexity,
   type PerplexityOptions,

@@ -14,7 +14,8 @@ const layers = [
   ["evaluate"],
   ["runs"],
   ["train", "safety"],
-  ["lab", "recipe", "apps", "store"],
+  ["recipe", "apps", "store"],
+  ["lab"],
   ["server"],
   ["cli"],
 ];

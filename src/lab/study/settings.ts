@@ -1,0 +1,90 @@
+/**
+ * What a study is: a recipe, and a section `study:` that says what varies. Stages that nothing varies run once and are
+ * shared; the others run in a cell for each combination and seed.
+ *
+ *     stages: { sft: ..., reward: ..., ppo: ... }
+ *     study:
+ *       seeds: [1, 2, 3]
+ *       vary: { ppo.kl_coef: [0, 0.05], ppo.cliprange: [0.1, 0.2] }      every combination
+ *       strengths: { ppo.kl_coef: [0, 0.05], dpo.beta: [0.1, 0.5] }      one field at a time
+ */
+import { z } from "zod";
+import { RecipeError } from "../../recipe/errors.ts";
+import { count, flag, fromZero, text, texts } from "../../recipe/keys.ts";
+import { type Override, withOverrides } from "../../recipe/overrides.ts";
+import { checkRecipe, parseYaml, type Recipe } from "../../recipe/recipe.ts";
+import { validated } from "../../recipe/validate.ts";
+
+/** Values of fields: a list each; a single value stands for a list of one. */
+const lists = (description: string) =>
+  z
+    .record(z.string(), z.union([z.array(z.unknown()).min(1), z.unknown()]))
+    .optional()
+    .meta({ description });
+
+const rewardSpec = (description: string) => z.unknown().optional().meta({ description });
+
+export const studyKeys = {
+  seeds: z
+    .array(z.int().min(0))
+    .min(1)
+    .optional()
+    .meta({ description: "a cell for each; what is shared has the recipe's", default: [1, 2, 3] }),
+  vary: lists("fields and their values, as ppo.kl_coef: [0, 0.1]; every combination is a cell"),
+  strengths: lists("fields and their values, one field at a time: how hard each algorithm optimises"),
+  model: text("what is sampled and the KL is measured from (default: what the measured stage starts from)"),
+  stage: text("the stage whose model is measured (default: the last that answers and is varied)"),
+  proxy: rewardSpec("the reward that is optimised (default: the stage's own)"),
+  proxies: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .meta({ description: "several of them by name; each is optimised in cells of its own" }),
+  gold: rewardSpec("the reward that tells the truth, or a held-out one (default: evaluate.reward)"),
+  prompts: texts("prompts that are answered (default: evaluate.prompts)"),
+  num_prompts: count("of them", { default: 128 }),
+  samples: count("answers to each prompt; pairs of them are what the proxy judges", { default: 2 }),
+  max_new_tokens: count("tokens of an answer (default: evaluate.max_new_tokens)"),
+  temperature: fromZero("of the answers' tokens, above 0 (default: evaluate.temperature)"),
+  best_of_n: count("samples of the reference to each prompt (default: 64 for overopt, else samples)"),
+  snapshots: count("models along each run that are measured, the last one included (default: the last)"),
+  keep_checkpoints: flag("keep the checkpoints that were measured, not only the one at the gold peak"),
+};
+
+const schema = z.strictObject(studyKeys);
+
+export type StudySettings = z.infer<typeof schema>;
+
+/** A recipe with its section `study:`. */
+export interface Study {
+  readonly recipe: Recipe;
+  readonly settings: StudySettings;
+}
+
+/** Fields of the recipe and of `study`, checked. */
+export function checkStudy({ study = {}, ...fields }: Record<string, unknown>, source: string): Study {
+  const settings = validated(schema, study, `${source}: study`);
+  if (settings.proxy !== undefined && settings.proxies !== undefined)
+    throw new RecipeError(`${source}: study: proxy and proxies are the same thing; leave one out`);
+  if (settings.temperature === 0)
+    throw new RecipeError(
+      `${source}: study.temperature: above 0 is required, got 0: responses are drawn, or there is no KL`,
+    );
+  const { stages } = fields;
+  const none = typeof stages !== "object" || stages === null || Object.keys(stages).length === 0;
+  return { settings, recipe: none ? withoutStages(fields, source) : checkRecipe(fields, source) };
+}
+
+/** Best-of-n of given models needs no stage, which every recipe has. */
+function withoutStages(fields: Record<string, unknown>, source: string): Recipe {
+  const placeholder = { trainer: "sft", model: "none", data: "none" };
+  return { ...checkRecipe({ ...fields, stages: { placeholder } }, source), stages: [] };
+}
+
+/** A study from its text, with fields of the command line; those of the study are named `study.KEY`. */
+export const readStudy = (
+  content: string,
+  { source, overrides = [] }: { source: string; overrides?: readonly Override[] },
+): Study => checkStudy(withOverrides(parseYaml(content, source), overrides), source);
+
+/** A value as the list that it stands for. */
+export const valuesOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);

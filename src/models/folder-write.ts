@@ -5,6 +5,7 @@
 import { cp, mkdir, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { CheckpointError } from "./errors.ts";
+import { makeFolders } from "./folder-make.ts";
 
 export interface FolderKind {
   /** For messages: "a model". */
@@ -30,20 +31,20 @@ export async function replaceFolder(
   const target = await realpath(dir).catch(() => resolve(dir));
   const kept = await filesToKeep(target, dir, kind);
   const parent = dirname(target);
-  await mkdir(parent, { recursive: true });
   const unique = `${process.pid}-${Math.random().toString(36).slice(2, 10)}`;
   const fresh = join(parent, `.${basename(target)}.new-${unique}`);
   try {
+    await makeFolders(parent);
     await checkSpace(parent, kind);
     await mkdir(fresh);
     for (const name of kept) await cp(join(target, name), join(fresh, name), { recursive: true });
     await write(fresh);
     await swap(fresh, target, join(parent, `.${basename(target)}.old-${unique}`));
   } catch (error) {
-    await rm(fresh, { recursive: true, force: true });
+    await rm(fresh, { recursive: true, force: true }).catch(() => {});
     const { code, message } = error as NodeJS.ErrnoException;
     if (error instanceof CheckpointError || code === undefined) throw error;
-    const reason = code === "ENOSPC" ? "the disk is full" : message;
+    const reason = { ENOSPC: "the disk is full", ENOENT: "no folder can be made there" }[code] ?? message;
     throw new CheckpointError(`${dir}: the checkpoint could not be written: ${reason}; nothing was changed`, {
       cause: error,
     });

@@ -62,7 +62,17 @@ const topKeys = {
   world: object(worldKeys, "the built-in world's data, as world:pretrain, world:sft, ..."),
   evaluate: object(evaluateKeys, "how every stage's model is measured"),
   max_minutes: positive("stop with a checkpoint after so many minutes"),
+  push_to_hub: text("upload the last stage's model to owner/name on the hub, with HF_TOKEN"),
 };
+
+/** Keys of every stage that leaves a model, in recipes alone: the trainers' commands have a flag for it. */
+const modelStageKeys = {
+  push_to_hub: text("upload this stage's model to owner/name on the hub, with HF_TOKEN"),
+};
+
+/** A kind as recipes have it. */
+const inRecipes = (kind: StageKind): StageKind =>
+  kind.leavesModel ? { ...kind, keys: kind.keys.extend(modelStageKeys) } : kind;
 
 const stageName = /^[a-z][a-z0-9_-]*$/i;
 
@@ -92,7 +102,7 @@ export const recipeSchema = z
   .meta({ title: "Attune recipe" });
 
 function stagesSchemas() {
-  return Object.values(stageKinds).map(withTrainer) as unknown as [
+  return Object.values(stageKinds).map(inRecipes).map(withTrainer) as unknown as [
     ReturnType<typeof withTrainer>,
     ...ReturnType<typeof withTrainer>[],
   ];
@@ -103,11 +113,13 @@ export interface RecipeStage {
   readonly trainer: string;
   /** Everything but `trainer`, under canonical names. */
   readonly keys: StageKeys;
+  /** Where the stage's model is uploaded to: owner/name. */
+  readonly push_to_hub?: string;
 }
 
 type Top = z.infer<z.ZodObject<typeof topKeys>>;
 
-export interface Recipe extends Omit<Top, "base" | "name" | "seed" | "output_dir"> {
+export interface Recipe extends Omit<Top, "base" | "name" | "seed" | "output_dir" | "push_to_hub"> {
   readonly name: string;
   readonly seed: number;
   readonly output_dir: string;
@@ -194,19 +206,32 @@ export function checkRecipe(fields: Record<string, unknown>, source: string): Re
           ? `${where}: trainer is required: one of ${Object.keys(stageKinds).join(", ")}`
           : `${where}: trainer ${String(trainer)} is not known${didYouMean(String(trainer), Object.keys(stageKinds))}`,
       );
-    const keys = stageKeys(kind, stage, where);
+    const { push_to_hub: repo, ...keys } = stageKeys(inRecipes(kind), stage, where);
     checkOrder(kind, keys, { where, known, all: Object.keys(stages) });
     known.push(name);
-    return { name, trainer: kind.name, keys };
+    return { name, trainer: kind.name, keys, ...(typeof repo === "string" && { push_to_hub: repo }) };
   });
+  const { push_to_hub, ...rest } = checked;
   const name = checked.name ?? nameOf(source);
   return {
-    ...checked,
+    ...rest,
     name,
     seed: checked.seed ?? 42,
     output_dir: checked.output_dir ?? `runs/${name}`,
-    stages: list,
+    stages: push_to_hub === undefined ? list : pushingLast(list, push_to_hub, source),
   };
+}
+
+/** The recipe's own `push_to_hub` is that of the last stage that leaves a model. */
+function pushingLast(stages: readonly RecipeStage[], repo: string, source: string): RecipeStage[] {
+  const at = stages.findLastIndex(({ trainer }) => (stageKinds[trainer] as StageKind).leavesModel);
+  const last = stages[at];
+  if (!last) throw new RecipeError(`${source}: push_to_hub: a stage that leaves a model is required`);
+  if (last.push_to_hub !== undefined)
+    throw new RecipeError(
+      `${source}: push_to_hub: ${last.name}, the last stage, has one of its own; leave one out`,
+    );
+  return stages.with(at, { ...last, push_to_hub: repo });
 }
 
 const nameOf = (source: string): string =>
@@ -226,5 +251,10 @@ function checkOrder(
 /** The recipe as plain data again, as `recipe.yaml` of the run has it. */
 export const recipeData = ({ stages, shared: _, ...top }: Recipe): Record<string, unknown> => ({
   ...top,
-  stages: Object.fromEntries(stages.map(({ name, trainer, keys }) => [name, { trainer, ...keys }])),
+  stages: Object.fromEntries(
+    stages.map(({ name, trainer, keys, push_to_hub }) => [
+      name,
+      { trainer, ...keys, ...(push_to_hub !== undefined && { push_to_hub }) },
+    ]),
+  ),
 });

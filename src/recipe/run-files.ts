@@ -18,6 +18,8 @@ export interface StageRecord {
   readonly metrics: Readonly<Record<string, number>>;
   readonly best?: { readonly step: number; readonly value: number };
   readonly reward_model?: object;
+  /** Where its model was uploaded to. */
+  readonly pushed?: string;
 }
 
 export interface RunRecord {

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Engine } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
+import { newHub, serve } from "../runs/hub.fixture.ts";
 import { rows, tinyModel } from "../train/tiny.fixture.ts";
 import { RecipeError } from "./errors.ts";
 import { checkRecipe } from "./recipe.ts";
@@ -94,6 +96,7 @@ describe("running a recipe", () => {
       reason: "stopped",
       stages: [{}, {}, {}, { name: "ppo", status: "stopped", steps: 1 }],
     });
+    expect(await readFile(first.report as string, "utf8")).toContain("dpo");
     const seen: string[] = [];
     const second = await runRecipe(recipe("stopped"), {
       engine,
@@ -117,6 +120,7 @@ describe("running a recipe", () => {
     });
     await expect(runRecipe(failing, { engine })).rejects.toThrow(/none\.jsonl: no such file/);
     expect(await bitsOf("failed", "sft")).toHaveLength(64);
+    expect(await readFile(join(data("failed"), "report.html"), "utf8")).toContain("sft");
     expect(JSON.parse(await readFile(join(data("failed"), "run.json"), "utf8"))).not.toHaveProperty(
       "finished",
     );
@@ -135,6 +139,51 @@ describe("running a recipe", () => {
     const { evaluations } = await runRecipe(judged, { engine });
     expect(evaluations).toMatchObject({ sft: { reward: { overall: { mean: expect.any(Number) } } } });
   }, 60_000);
+
+  it("uploads the models that a recipe names, each once, also when the run goes on later", async () => {
+    const hub = newHub();
+    const server = serve(hub);
+    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    vi.stubEnv("HF_TOKEN", "hf_secret");
+    vi.stubEnv("HF_ENDPOINT", `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    try {
+      const pushing = (more: object) =>
+        recipe("pushed", {
+          evaluate: {},
+          push_to_hub: "me/model",
+          stages: { sft: { model: data("base"), data: data("rows.jsonl"), max_steps: 1 } },
+          ...more,
+        });
+      hub.status = 403;
+      await expect(runRecipe(pushing({}), { engine })).rejects.toThrow(
+        /push to me\/model: the token may not/,
+      );
+      delete hub.status;
+      const { stages } = await runRecipe(pushing({}), { engine, resume: true });
+      expect(stages[0]?.pushed).toMatch(/\/me\/model$/);
+      const again = await runRecipe(pushing({}), { engine, resume: true });
+      expect(again.stages[0]?.pushed).toBe(stages[0]?.pushed);
+      expect(hub.commits).toHaveLength(1);
+      expect(hub.commits[0]?.map(({ value }) => value.path)).toContain("model.safetensors");
+    } finally {
+      vi.unstubAllEnvs();
+      server.closeAllConnections();
+      server.close();
+    }
+  }, 60_000);
+
+  it("asks for a token, and for a repository's name, before anything is trained", async () => {
+    vi.stubEnv("HF_TOKEN", undefined);
+    const stages = { sft: { model: data("base"), data: data("rows.jsonl"), push_to_hub: "me/model" } };
+    await expect(runRecipe(recipe("no-token", { stages }), { engine })).rejects.toThrow(/set HF_TOKEN/);
+    await expect(readFile(join(data("no-token"), "run.json"))).rejects.toThrow();
+    vi.unstubAllEnvs();
+    expect(() => recipe("twice", { stages, push_to_hub: "me/other" })).toThrow(/sft.*has one of its own/);
+    const pairs = { model: data("base"), data: data("prompts.jsonl"), reward: "rule:length" };
+    expect(() => recipe("none", { stages: { pairs: { ...pairs, push_to_hub: "me/x" } } })).toThrow(
+      /push_to_hub/,
+    );
+  });
 
   it("a stage may not use a later one, as model, as data or inside a reward", () => {
     const order = (ppo: object) => () =>

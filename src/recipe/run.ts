@@ -2,10 +2,11 @@
  * Runs a recipe: its stages in order, each in a folder of its own, each measured on the same held-out prompts, and the
  * report at the end. A stage that is done is not run again, so a run that was stopped goes on where it was.
  */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Engine, flatten } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
+import { checkPush, pushToHub } from "../runs/hub-push.ts";
 import { lockFolder } from "../runs/lock.ts";
 import { makeFolder } from "../runs/make-folder.ts";
 import { writeReport } from "../runs/report/report.ts";
@@ -52,7 +53,7 @@ export interface RunRecipeResult {
   readonly stages: readonly StageRecord[];
   /** By stage; a reward model has none. */
   readonly evaluations: Readonly<Record<string, Evaluation>>;
-  /** The report's path, when the run is done. */
+  /** The report's path: of the whole run, or as far as it went. */
   readonly report?: string;
 }
 
@@ -77,6 +78,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Prom
 async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Promise<RunRecipeResult> {
   const { resume = false, overwrite = false, engine } = options;
   const signal = limited(options.signal, recipe.max_minutes);
+  for (const { push_to_hub: repo } of recipe.stages) if (repo !== undefined) checkPush({ repo });
   await prepare(dir, { resume, overwrite });
   const started = performance.now();
   const previous = await readJson<RunRecord>(join(dir, "run.json"));
@@ -93,6 +95,7 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
   const stages: StageRecord[] = [];
   const evaluations: Record<string, Evaluation> = {};
   let reason: RunRecipeResult["reason"] | undefined;
+  let report: string | undefined;
   try {
     for (const [index, stage] of recipe.stages.entries()) {
       const { name, trainer } = stage;
@@ -105,7 +108,7 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
       const before = taken ? await readJson<StageRecord>(path) : earlier;
       const done = before?.status === "done";
       options.onStage?.({ name, trainer, index, of: recipe.stages.length, done });
-      const now = done ? before : await runStage(stage, { place, recipe, options, signal, before });
+      let now = done ? before : await runStage(stage, { place, recipe, options, signal, before });
       stages.push(now);
       if (now.status === "stopped") break;
       for (const waiting of evaluator.ready(stages.map((row) => row.name))) {
@@ -115,6 +118,10 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
       }
       if (!done && kind.leavesModel)
         await writeCard(stage, now, { place, options, evaluation: evaluations[name] });
+      if (stage.push_to_hub !== undefined && !now.pushed && !signal.aborted) {
+        now = await push(folder, now, stage.push_to_hub, signal);
+        stages.splice(-1, 1, now);
+      }
       options.onStageEnd?.(name, now, evaluations[name]);
       if (!done) await shared.leave(name);
       if (signal.aborted) break;
@@ -127,9 +134,30 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
       seconds: seconds(),
       ...(reason === "done" && { finished: new Date().toISOString() }),
     });
+    // A run that was stopped or failed is reported as far as it went; what stopped it is what must be heard of.
+    if (reason !== "done") report = await partialReport(dir);
   }
-  const report = reason === "done" ? (await writeReport(dir)).path : undefined;
+  if (reason === "done") report = (await writeReport(dir)).path;
   return { dir, reason, seconds: seconds(), stages, evaluations, ...(report && { report }) };
+}
+
+const partialReport = (dir: string): Promise<string | undefined> =>
+  writeReport(dir).then(
+    ({ path }) => path,
+    () => undefined,
+  );
+
+/** Uploads a stage's model, and remembers it: a run that goes on does not do it twice. */
+async function push(
+  folder: string,
+  record: StageRecord,
+  repo: string,
+  signal: AbortSignal,
+): Promise<StageRecord> {
+  const { url } = await pushToHub(folder, { repo, signal });
+  const pushed = { ...record, pushed: url };
+  await writeJson(join(folder, "stage.json"), pushed);
+  return pushed;
 }
 
 /** Aborts with the caller's signal, or after so many minutes. */
@@ -155,7 +183,7 @@ async function prepare(dir: string, { resume, overwrite }: { resume: boolean; ov
       );
     for (const name of ownNames) await rm(join(dir, name), { recursive: true, force: true });
   }
-  await mkdir(dir, { recursive: true });
+  await makeFolder(dir);
 }
 
 interface StageRun {
@@ -184,7 +212,7 @@ async function runStage(
     data: { rows: 0, skipped: 0 },
     metrics: {},
   };
-  await mkdir(dir, { recursive: true });
+  await makeFolder(dir);
   await writeJson(path, { ...base, status: "running", seconds: seconds() });
   let result: StageResult;
   try {

@@ -1,9 +1,10 @@
 /** The built-in world's data as files of the run, and their names in recipes: `world:pretrain`, `world:preferences`, ... */
-import { access, mkdir } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { worldFiles } from "../data/world/files.ts";
 import { createWorld } from "../data/world/world.ts";
 import { didYouMean } from "../graph/nearest.ts";
+import { makeFolder } from "../runs/make-folder.ts";
 import { writeWhole } from "../runs/write-whole.ts";
 import { RecipeError } from "./errors.ts";
 import type { Recipe } from "./recipe.ts";
@@ -22,7 +23,7 @@ export async function writeWorld(
     ...counts,
     ...(held_out !== undefined && { heldOut: held_out }),
   });
-  await mkdir(dir, { recursive: true });
+  await makeFolder(dir);
   let rows = 0;
   for (const { name, make } of files) {
     const path = join(dir, `${name}.jsonl`);

@@ -1,35 +1,21 @@
-/** Makes a folder with all that is missing above it (Node). */
-import { mkdir, stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+/** Makes the folder of a run, with all that is missing above it (Node). */
+import { stat } from "node:fs/promises";
+import { makeFolders } from "../models/folder-make.ts";
 import { RunError, writeError } from "./errors.ts";
 
 /**
- * Like `mkdir -p`. Node's own recursive form never returns below /proc and its like, where making a folder fails with
- * "no such file" although the parent is there; going down one by one says so.
+ * Like `mkdir -p`, see models/folder-make.ts.
  *
  * @throws RunError when it cannot be made, or when a file is in the way
  */
 export async function makeFolder(dir: string): Promise<void> {
-  const missing: string[] = [];
-  let path = resolve(dir);
-  for (;;) {
-    const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
-      throw writeError(error, dir, "choose another folder");
-    });
-    if (found && !found.isDirectory())
-      throw new RunError(`${dir}: a folder is required, ${path} is a file; choose another`);
-    if (found || path === dirname(path)) break;
-    missing.unshift(path);
-    path = dirname(path);
+  try {
+    await makeFolders(dir);
+  } catch (error) {
+    const { code, path = dir } = error as NodeJS.ErrnoException;
+    const isFile = code === "ENOTDIR" && (await stat(path).catch(() => undefined))?.isFile();
+    if (isFile) throw new RunError(`${dir}: a folder is required, ${path} is a file; choose another`);
+    if (code === "ENOENT") throw new RunError(`${dir}: no folder can be made there; choose another place`);
+    throw writeError(error, dir, "choose another folder, or make room");
   }
-  for (const folder of missing)
-    try {
-      await mkdir(folder);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "EEXIST") continue;
-      if (code === "ENOENT") throw new RunError(`${dir}: no folder can be made there; choose another place`);
-      throw writeError(error, dir, "choose another folder, or make room");
-    }
 }

@@ -195,7 +195,9 @@ describe("sft", () => {
   });
 
   it("refuses what cannot work, each with one sentence", async () => {
-    await expect(sft({ ...basics, maxLength: 65 })).rejects.toThrow(/max_length 65.*context is 64/);
+    const tooLong = sft({ ...basics, maxLength: 65 });
+    await expect(tooLong).rejects.toThrow(/max_length 65.*context is 64/);
+    await expect(tooLong).rejects.toMatchObject({ wrongUsage: true });
     for (const [option, message] of [
       [{ batchSize: 0 }, /batch_size: a whole number of at least 1 is required, got 0/],
       [{ maxSteps: 2.5 }, /max_steps: a whole number.*got 2.5/],

@@ -1,9 +1,10 @@
 /** The work of `attune data world`. */
-import { access, mkdir } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { worldFiles } from "../../data/world/files.ts";
 import { createWorld } from "../../data/world/world.ts";
 import { AttuneError } from "../../graph/errors.ts";
+import { makeFolder } from "../../runs/make-folder.ts";
 import { writeWhole } from "../../runs/write-whole.ts";
 import type { Implementation } from "../command.ts";
 
@@ -26,7 +27,7 @@ interface Options {
 export const runDataWorld: Implementation<Options> = async (context, options) => {
   const { output, seed, noise } = options;
   const files = worldFiles(createWorld({ seed }), options);
-  await mkdir(output, { recursive: true });
+  await makeFolder(output);
   if (!options.overwrite) await refuseToReplace(files.map(({ name }) => join(output, `${name}.jsonl`)));
   const written: Record<string, { path: string; rows: number }> = {};
   for (const { name, make } of files) {

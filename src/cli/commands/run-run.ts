@@ -112,15 +112,19 @@ export async function showRun(
       onStart: (_, start) => display?.start(start),
       onStep: (_, report) => display?.step(report),
       onEvaluation: (name, evaluation) => context.note(`   ${name}: ${evaluationLine(evaluation)}`),
-      onStageEnd: (_, { seconds }, evaluation) => {
+      onStageEnd: (_, { seconds, pushed }, evaluation) => {
         display?.done();
         if (evaluation) context.note(`   ${evaluationLine(evaluation)}`);
+        if (pushed) context.note(`   it is at ${pushed}`);
         context.note(`   ${duration(seconds)}`);
       },
     });
     display?.done();
     if (result.reason === "stopped") {
-      context.note(`stopped; attune run --resume ${recipe.output_dir} goes on`);
+      context.note(
+        `stopped; attune run --resume ${recipe.output_dir} goes on` +
+          (result.report ? `; the report so far: ${result.report}` : ""),
+      );
       return;
     }
     const { seconds, evaluations, report, stages } = result;

@@ -123,6 +123,11 @@ describe("writing over an existing folder", () => {
     expect(await readdir(join(root, "runs"))).toEqual(["model"]);
   });
 
+  it("fails at once where no folder can be made", async () => {
+    const attempt = writeCheckpoint("/proc/attune/model", contents);
+    await expect(attempt).rejects.toThrow(/^\/proc\/attune\/model: .*could not be written/);
+  });
+
   it("refuses a file, and a folder that holds something else", async () => {
     await mkdir(dir, { recursive: true });
     await writeFile(join(dir, "thesis.tex"), "");

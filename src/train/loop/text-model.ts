@@ -43,7 +43,9 @@ export function textModelOf(
     );
   const { maxPositions, eosTokenIds } = config;
   if (asked !== undefined && asked > maxPositions)
-    throw new TrainError(`max_length ${asked}: the model's context is ${maxPositions} tokens; lower it`);
+    throw new TrainError(`max_length ${asked}: the model's context is ${maxPositions} tokens; lower it`, {
+      wrongUsage: true,
+    });
   const maxLength = asked ?? Math.min(defaultLength, maxPositions);
   const eosId = tokenizer.eosId ?? eosTokenIds[0];
   return {

@@ -9,6 +9,8 @@
  * KL between the distributions of whole responses. Per token is the sum over all tokens by their number. Along
  * responses that neither model drew, the exact figures say how far apart the next tokens are there.
  */
+
+import type { TokenSequence } from "../data/response-rows.ts";
 import { createGenerator } from "../generate/index.ts";
 import {
   type Engine,
@@ -20,13 +22,12 @@ import {
 } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
 import { parameterSpecs } from "../models/model.ts";
-import { chosenLogits, hiddenOf, type TokenSequence } from "../models/response-rows.ts";
 import { sameTokenizer } from "../models/tokenizer/same-tokenizer.ts";
 import { type BootstrapOptions, bootstrapRows, type Interval } from "./bootstrap.ts";
 import { exactKl, klEstimators } from "./kl.ts";
 import { rowsPerRun } from "./log-probs.ts";
 import { EvaluateError } from "./perplexity.ts";
-import { createTokenPasses } from "./token-pass.ts";
+import { createTokenPasses, logitsFigure } from "./token-pass.ts";
 
 /** One divergence, in nats. */
 export interface KlFigure {
@@ -69,16 +70,10 @@ export async function klBetween(
   checkLengths(a, b, sequences);
   const passes = await createTokenPasses(
     engine,
-    (weights, { input_ids, places, tokens, inverse_temperature }) => {
-      const [logitsA, logitsB] = (
-        [
-          ["a", a],
-          ["b", b],
-        ] as const
-      ).map(([name, { config }]) => {
-        const params = weights[name] as Tree<Tensor>;
-        return chosenLogits(config, params, hiddenOf(config, params, input_ids), places, inverse_temperature);
-      }) as [Tensor, Tensor];
+    (weights, batch) => {
+      const logitsA = logitsFigure(a.config, weights.a as Tree<Tensor>, batch);
+      const logitsB = logitsFigure(b.config, weights.b as Tree<Tensor>, batch);
+      const { tokens } = batch;
       return {
         logProbsA: tokenLogProbs(logitsA, tokens),
         logProbsB: tokenLogProbs(logitsB, tokens),

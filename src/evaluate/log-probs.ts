@@ -1,9 +1,10 @@
 /** What a model says of responses that are there already: log pi(token) of each of their tokens. */
+
+import { lengthOf, type TokenSequence } from "../data/response-rows.ts";
 import { type Engine, type HostArray, type Tree, unflatten } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import type { Parameters } from "../models/load.ts";
 import { parameterSpecs } from "../models/model.ts";
-import { lengthOf, type TokenSequence } from "../models/response-rows.ts";
 import { createTokenPass, logProbsFigure } from "./token-pass.ts";
 
 export interface LogProbs {

@@ -6,9 +6,9 @@ import type { DataInput } from "../data/input.ts";
 import type { RowList } from "../data/list.ts";
 import { type LoadOptions, loadRows } from "../data/node-load.ts";
 import { readsChat } from "../data/reads-chat.ts";
+import type { TokenSequence } from "../data/response-rows.ts";
 import type { RowOf, Text } from "../data/rows.ts";
 import type { Model } from "../models/load.ts";
-import type { TokenSequence } from "../models/response-rows.ts";
 import { EvaluateError } from "./perplexity.ts";
 
 type Kind = "text" | "prompt" | "completion" | "messages";

@@ -2,6 +2,16 @@
  * Figures for response tokens from one compiled pass without gradients: log-probabilities of a policy or a reference,
  * the values of a critic, the exact KL between two models.
  */
+
+import { raggedArrays, raggedSpecs } from "../data/packed-rows.ts";
+import {
+  likeLengths,
+  packResponses,
+  perResponse,
+  responseTokens,
+  type TokenSequence,
+  temperedLogits,
+} from "../data/response-rows.ts";
 import {
   compile,
   type Engine,
@@ -15,33 +25,40 @@ import {
   type Value,
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
-import {
-  choosingPlaces,
-  chosenLogits,
-  hiddenOf,
-  lengthOf,
-  perResponse,
-  responseTokens,
-  rowSpecs,
-  type TokenSequence,
-  tokenRows,
-} from "../models/response-rows.ts";
+import type { RaggedBatch } from "../models/families/ragged.ts";
+import { hiddenStates } from "../models/model.ts";
 import { exactKl } from "./kl.ts";
 
-/** {input_ids [B, T], places [N], tokens [N], inverse_temperature []}: see response-rows.ts */
-export type TokenBatchOf = Record<keyof typeof rowSpecs, Tensor>;
+/** What a pass reads: sequences as ragged rows, their M response tokens, and 1 / the temperature of sampling. */
+export interface TokenBatchOf {
+  readonly ragged: RaggedBatch;
+  /** [M], int64 */
+  readonly tokens: Tensor;
+  /** [] */
+  readonly inverse_temperature: Tensor;
+}
 
-/** One number a response token, [N], from the weights that a pass is given. */
+const batchSpecs = {
+  ragged: raggedSpecs,
+  tokens: { dtype: "int64", shape: ["M"] },
+  inverse_temperature: { dtype: "float32", shape: [] },
+} satisfies Tree<TensorSpec>;
+
+/** One number a response token, [M], from the weights that a pass is given. */
 export type TokenFigure = (weights: Tree<Tensor>, batch: TokenBatchOf) => Tensor;
 
 /** log pi(token) in nats, at the temperature of sampling. */
 export const logProbsFigure =
   (config: ModelConfig, parametersOf: (weights: Tree<Tensor>) => Tree<Tensor>): TokenFigure =>
-  (weights, { input_ids, places, tokens, inverse_temperature }) => {
-    const params = parametersOf(weights);
-    const hidden = hiddenOf(config, params, input_ids);
-    return tokenLogProbs(chosenLogits(config, params, hidden, places, inverse_temperature), tokens);
-  };
+  (weights, batch) =>
+    tokenLogProbs(logitsFigure(config, parametersOf(weights), batch), batch.tokens);
+
+/** Logits of the response tokens, [M, V], at the temperature of sampling. */
+export const logitsFigure = (
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  { ragged, inverse_temperature }: TokenBatchOf,
+): Tensor => temperedLogits(config, params, hiddenStates(config, params, ragged), inverse_temperature);
 
 /** KL(first || second) over the vocabulary, in nats per token. */
 export const exactKlFigure =
@@ -50,11 +67,8 @@ export const exactKlFigure =
     first: (weights: Tree<Tensor>) => Tree<Tensor>,
     second: (weights: Tree<Tensor>) => Tree<Tensor>,
   ): TokenFigure =>
-  (weights, { input_ids, places, inverse_temperature }) => {
-    const logits = (params: Tree<Tensor>) =>
-      chosenLogits(config, params, hiddenOf(config, params, input_ids), places, inverse_temperature);
-    return exactKl(logits(first(weights)), logits(second(weights)));
-  };
+  (weights, batch) =>
+    exactKl(logitsFigure(config, first(weights), batch), logitsFigure(config, second(weights), batch));
 
 export interface TokenPass {
   /** A row of figures for each sequence, one figure a response token. */
@@ -87,7 +101,7 @@ export interface TokenPassOptions {
 
 const specOf = ({ dtype, shape }: HostArray): TensorSpec => ({ dtype, shape });
 
-/** Compiles a pass; rows of like length run together, so that little is padding. */
+/** Compiles a pass; responses of like length, and those to one prompt, run together. */
 export async function createTokenPass(
   engine: Engine,
   figure: TokenFigure,
@@ -109,27 +123,24 @@ export async function createTokenPasses<K extends string>(
 ): Promise<TokenPasses<K>> {
   const program = compile(
     (params, still, batch) => figures({ ...params, fixed: still }, batch as unknown as TokenBatchOf),
-    [weights, mapTree(fixed, specOf), rowSpecs] as const,
+    [weights, mapTree(fixed, specOf), batchSpecs] as const,
     { provider: engine.provider, freeze: { 1: fixed } },
   );
   const executable = await engine.load(program);
   return {
     async run(params, sequences, temperature) {
-      const order = sequences.map((_, i) => i);
-      order.sort((a, b) => lengthOf(sequences[b] as TokenSequence) - lengthOf(sequences[a] as TokenSequence));
+      const order = likeLengths(sequences);
       const out: Record<string, Float64Array[]> = {};
       for (let from = 0; from < order.length; from += batchSize) {
         const members = order.slice(from, from + batchSize);
         const rows = members.map((i) => sequences[i] as TokenSequence);
-        const input_ids = tokenRows(rows);
-        const places = choosingPlaces(rows, input_ids.shape[1] as number);
+        const tokens = responseTokens(rows);
         const result = await engine.run(executable, [
           params,
           {},
           {
-            input_ids,
-            places: hostArray("int64", [places.length], places),
-            tokens: hostArray("int64", [places.length], responseTokens(rows)),
+            ragged: raggedArrays(packResponses(rows)),
+            tokens: hostArray("int64", [tokens.length], tokens),
             inverse_temperature: hostArray("float32", [], [1 / temperature]),
           },
         ]);

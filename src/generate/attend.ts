@@ -32,7 +32,7 @@ import {
   where,
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
-import type { Attend } from "../models/families/layers.ts";
+import type { Attend } from "../models/families/sequence.ts";
 
 /** What a row has behind it. */
 export interface Past {

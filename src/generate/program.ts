@@ -23,6 +23,7 @@ import {
 import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
 import { weightsOf } from "../models/families/layers.ts";
+import { gridSequence } from "../models/families/sequence.ts";
 import { cachedAttention, newRows } from "./attend.ts";
 import { drawTokens, type SamplingShape, samplingSpecs } from "./sample.ts";
 import { headOf, weightSpecs, weightTensors } from "./weights.ts";
@@ -90,7 +91,8 @@ export function compileStep(
       added,
     );
     const named = weightTensors(config, flatten(weights));
-    const hidden = families[config.family].hidden(config, weightsOf(named), { ids, positions, attend });
+    const sequence = gridSequence({ ids, positions, attend });
+    const hidden = families[config.family].hidden(config, weightsOf(named), sequence);
     const logits = matmul(gather(hidden, get("last")), headOf(config, named), { transposeB: true }); // [M, V]
     const { tokens, logprobs, sampledLogprobs } = drawTokens(logits, shape.sampling, flat);
     return { rows: newRows(added), tokens, logprobs, sampled_logprobs: sampledLogprobs };

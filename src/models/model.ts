@@ -22,7 +22,9 @@ import {
 import { gaussian } from "../graph/random.ts";
 import type { ModelConfig } from "./config/config.ts";
 import { families, type ScoreHead } from "./families/index.ts";
-import { type Attend, causalMask, encoderMask, weightsOf } from "./families/layers.ts";
+import { causalMask, encoderMask, weightsOf } from "./families/layers.ts";
+import { type RaggedBatch, raggedSequence } from "./families/ragged.ts";
+import { type Attend, gridSequence } from "./families/sequence.ts";
 
 /** One batch of token rows. */
 export interface TokenBatch {
@@ -94,15 +96,29 @@ function encoderAttention(length: Dim, { segment_ids: segments, lengths }: Token
   return (_, query, key, value) => attention(query, key, value, mask ? { mask } : {});
 }
 
-/** Last hidden states of every token, rows [B T, C]. */
-export function hiddenStates(config: ModelConfig, params: Tree<Tensor>, batch: TokenBatch): Tensor {
-  const length = batch.input_ids.shape[1] as Dim;
+/**
+ * Last hidden states of every token, rows [B T, C]; of a ragged batch those of the tokens that are read, [M, C].
+ *
+ * @throws AttuneError for a ragged batch of an encoder, whose tokens are all asked by others
+ */
+export function hiddenStates(
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  batch: TokenBatch | RaggedBatch,
+): Tensor {
   const family = families[config.family];
-  return family.hidden(config, weightsOf(flatten(params)), {
+  const weights = weightsOf(flatten(params));
+  if ("grid" in batch) {
+    if (family.encoder) throw new AttuneError(`model: ragged rows need a decoder, ${config.family} is none`);
+    return family.hidden(config, weights, raggedSequence(config, batch));
+  }
+  const length = batch.input_ids.shape[1] as Dim;
+  const sequence = gridSequence({
     ids: batch.input_ids,
     positions: batch.position_ids ?? arange(length),
     attend: family.encoder ? encoderAttention(length, batch) : causalAttention(config, length, batch),
   });
+  return family.hidden(config, weights, sequence);
 }
 
 /** @throws AttuneError for encoders and classifiers, which have scores and no next token */

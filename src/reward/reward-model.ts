@@ -20,6 +20,7 @@ import {
   zerosLike,
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
+import type { RaggedBatch } from "../models/families/ragged.ts";
 import { hiddenStates, scoresOf, tokenSpec } from "../models/model.ts";
 import { pooled, poolingOf, type Spans } from "./pooling.ts";
 
@@ -52,6 +53,10 @@ export function rewardsOf(config: ModelConfig, params: Tree<Tensor>, batch: RowB
   const hidden = hiddenStates(config, params, tokens); // [R T, C]
   return reshape(scoresOf(config, params, pooled(poolingOf(config), hidden, rows, length, spans)), [rows]);
 }
+
+/** Raw scores [M] of the tokens that are read of ragged rows: the last ones, for a decoder that pools so. */
+export const rewardsAt = (config: ModelConfig, params: Tree<Tensor>, batch: RaggedBatch): Tensor =>
+  reshape(scoresOf(config, params, hiddenStates(config, params, batch)), [-1]);
 
 const padded = ({ input_ids, lengths }: RowBatch) => ({
   input_ids,

@@ -1,13 +1,17 @@
 /**
  * Scores of token rows from a reward model: compiled once with the weights frozen in, for batches of any size and
- * length. Rows of like length run together, so that little is padding.
+ * length. Rows of like length run together, so that little is padding; those of a decoder that scores the last token run
+ * ragged, and its last layer asks for those tokens alone.
  */
+import { packRuns, raggedArrays, raggedRows, raggedSpecs } from "../data/packed-rows.ts";
 import { compile, type Engine, type HostArray, hostArray, unflatten } from "../graph/index.ts";
+import { families } from "../models/families/index.ts";
 import type { Model } from "../models/load.ts";
 import { parameterSpecs } from "../models/model.ts";
 import { type Normalisation, normalisationOf } from "./normalisation.ts";
+import { poolingOf } from "./pooling.ts";
 import { RewardError } from "./reward.ts";
-import { rewardsOf, rowBatchSpec } from "./reward-model.ts";
+import { rewardsAt, rewardsOf, rowBatchSpec } from "./reward-model.ts";
 
 /** What of a model a scorer needs. */
 export type ScoredModel = Pick<Model, "config" | "parameters" | "name">;
@@ -50,10 +54,12 @@ export async function createScorer(
           : `this has ${config.numLabels}`),
     );
   const normalisation = normalisationOf(config);
+  const ragged = !families[config.family].encoder && poolingOf(config) === "last";
+  const batchOf = ragged ? raggedEnds : paddedRows;
   const program = await engine.load(
     compile(
-      (params, batch) => ({ scores: rewardsOf(config, params, batch as never) }),
-      [parameterSpecs(config), rowBatchSpec()] as const,
+      (params, batch) => ({ scores: (ragged ? rewardsAt : rewardsOf)(config, params, batch as never) }),
+      [parameterSpecs(config), ragged ? raggedSpecs : rowBatchSpec()] as const,
       { provider: engine.provider, freeze: { 0: unflatten(parameters) } },
     ),
   );
@@ -68,7 +74,7 @@ export async function createScorer(
       for (let from = 0; from < order.length; from += batchSize) {
         signal?.throwIfAborted();
         const members = order.slice(from, from + batchSize);
-        const batch = paddedRows(members.map((i) => rows[i] as ArrayLike<number>));
+        const batch = batchOf(members.map((i) => rows[i] as ArrayLike<number>));
         const { data } = (await engine.run(program, [{}, batch])).scores as HostArray<"float32">;
         for (const [k, i] of members.entries()) out[i] = ((data[k] as number) - mean) / std;
       }
@@ -86,6 +92,13 @@ function checkLengths(rows: readonly ArrayLike<number>[], longest: number, name:
     throw new RewardError(
       `${name}: rows of 1 to ${longest} tokens, its context, are required, row ${bad + 1} has ${lengthAt(rows, bad)}`,
     );
+}
+
+/** Rows as a ragged batch, of which the last tokens are read. */
+function raggedEnds(rows: readonly ArrayLike<number>[]) {
+  const packed = packRuns(rows.map((row) => ({ prompt: [], branches: [row] })));
+  const ends = packed.starts.map(({ branches }, i) => (branches[0] as number) + lengthAt(rows, i) - 1);
+  return raggedArrays(raggedRows(packed, ends));
 }
 
 /** Rows as a batch, padded on the right with zeros, which nothing reads. */

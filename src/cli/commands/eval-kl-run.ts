@@ -1,10 +1,10 @@
 /** The work of `attune eval kl`. */
 
+import type { TokenSequence } from "../../data/response-rows.ts";
 import type { Interval } from "../../evaluate/bootstrap.ts";
 import { type KlBetween, type KlFigure, klBetween, sampleResponses } from "../../evaluate/kl-between.ts";
 import { loadSequences } from "../../evaluate/node-sequences.ts";
 import { loadModel } from "../../models/load.ts";
-import type { TokenSequence } from "../../models/response-rows.ts";
 import type { Implementation } from "../command.ts";
 import { counted } from "../counted.ts";
 import { openEngine } from "../engine.ts";

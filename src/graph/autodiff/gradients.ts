@@ -147,6 +147,13 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
       undefined,
     ];
   },
+  regroup: (inputs, dy, _, { attributes }) => {
+    const [x, indices, inverse] = inputs as readonly [Tensor, Tensor, Tensor];
+    const rest = x.shape.slice(1);
+    const rows = op.reshape(dy, [multiplyDims(...indices.shape), ...rest]);
+    const padded = attributes.onto ? rows : op.concat([rows, op.full([1, ...rest], 0, x.dtype)], 0);
+    return [op.gather(padded, inverse), undefined, undefined];
+  },
   gatherAlong: (inputs, dy, _, { attributes }) => {
     const [x, indices] = two(inputs);
     return [op.scatterAddAlong(op.zerosLike(x), indices, dy, attributes.axis as number), undefined];
@@ -179,10 +186,8 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
   // Transformers
   softmax: (_, dy, y) => [mul(y, sub(dy, sum(mul(dy, y), -1, { keepDims: true })))],
   logSoftmax: (_, dy, y) => [sub(dy, mul(exp(y), sum(dy, -1, { keepDims: true })))],
-  silu: (x, dy) => {
-    const s = op.sigmoid(one(x));
-    return [mul(dy, mul(s, add(1, mul(one(x), sub(1, s)))))];
-  },
+  // y = x s with s = sigmoid(x): y' = s + x s (1 - s) = y + s (1 - y)
+  silu: (x, dy, y) => [mul(dy, add(y, mul(op.sigmoid(one(x)), sub(1, y))))],
   // d/dx x Phi(x) = Phi(x) + x phi(x)
   geluErf: (x, dy) => {
     const phi = mul(1 / Math.sqrt(2 * Math.PI), exp(mul(-0.5, mul(one(x), one(x)))));

@@ -21,6 +21,7 @@ export const decompositions: Readonly<Record<string, Decomposition>> = {
     const witness = op.cast(max(dependency as Tensor), (x as Tensor).dtype);
     return [op.where(op.isNaN(witness), witness, x as Tensor)];
   },
+  regroup: ([x, indices]) => [op.gather(x as Tensor, indices as Tensor)],
   softplus: (x) => [add(op.relu(first(x)), log(add(1, exp(op.neg(op.abs(first(x)))))))],
   cos: (x) => [op.sin(add(first(x), Math.PI / 2))],
   silu: (x) => [mul(first(x), op.sigmoid(first(x)))],

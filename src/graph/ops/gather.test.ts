@@ -28,6 +28,22 @@ const indexing: OpCase[] = [
       build([2, 3, 2], ([a, b, c]) => at(x as Nd, [a as number, at(i as Nd, [b as number]), c as number])),
   },
   {
+    name: "regroup of rows, one of which none reads",
+    inputs: [real([4, "B"]), list(["T"], [3, 0, 1]), list([4], [1, 2, 3, 0])],
+    fn: (x, i, inverse) => op.regroup(x, i, inverse),
+    reference: (...[x, i]) =>
+      build([3, (x as Nd).shape[1] as number], ([a, b]) =>
+        at(x as Nd, [at(i as Nd, [a as number]), b as number]),
+      ),
+  },
+  {
+    name: "regroup of all rows",
+    inputs: [real([4, 2]), list(["B", 2], [3, 0, 2, 1]), list([4], [1, 3, 2, 0])],
+    fn: (x, i, inverse) => op.regroup(x, i, inverse, { onto: true }),
+    reference: (...[x, i]) =>
+      build([2, 2, 2], ([a, b, c]) => at(x as Nd, [at(i as Nd, [a, b] as number[]), c as number])),
+  },
+  {
     name: "gatherAlong with repeats",
     inputs: [real(["B", 4]), list(["B", "T"], [3, 3, 0, 1, 2, 1])],
     fn: (x, i) => op.gatherAlong(x, i),

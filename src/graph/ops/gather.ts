@@ -61,3 +61,22 @@ export function scatterAddRows(x: Tensor, indices: Tensor, updates: Tensor): Ten
     { dtype: x.dtype, shape: x.shape },
   ])[0] as Tensor;
 }
+
+/**
+ * Rows in another arrangement: y[i] = x[indices[i]], for rows that are read at most once, or read again only where the
+ * gradient is zero. The caller knows the way back, so the gradient is a gather too, and needs no sums.
+ *
+ * @param x [N, ...]
+ * @param indices [I...], int64
+ * @param inverse [N], int64: the place of each row among the I, and I itself for a row that none reads
+ * @param onto every row is read, so that no `inverse` is I
+ */
+export function regroup(x: Tensor, indices: Tensor, inverse: Tensor, { onto = false } = {}): Tensor {
+  if (inverse.shape.length !== 1 || inverse.shape[0] !== x.shape[0])
+    throw new ShapeError(
+      `regroup: ${showShape(x.shape)} needs an inverse [${x.shape[0]}], got ${showShape(inverse.shape)}`,
+    );
+  const inputs = [x, indexOf("regroup", indices), indexOf("regroup", inverse)];
+  const shape = [...indices.shape, ...x.shape.slice(1)];
+  return makeNode("regroup", inputs, { onto }, [{ dtype: x.dtype, shape }])[0] as Tensor;
+}

@@ -55,7 +55,8 @@ import type { Fusion } from "../../graph/lower/passes.ts";
 import { webgpu } from "../../graph/lower/webgpu.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { families } from "../families/index.ts";
-import { type Attend, toRows, weightsOf } from "../families/layers.ts";
+import { toRows, weightsOf } from "../families/layers.ts";
+import { type Attend, gridSequence } from "../families/sequence.ts";
 import { logitsOf, parameterShapes } from "../model.ts";
 import { quantizeColumns } from "../quantize.ts";
 
@@ -142,7 +143,8 @@ function decoder(config: ModelConfig, weights: Record<string, Tensor>) {
       ...(!config.scaleAttention && { scale: 1 }),
     });
   };
-  const hidden = families[config.family].hidden(config, weightsOf(weights), { ids, positions, attend });
+  const sequence = gridSequence({ ids, positions, attend });
+  const hidden = families[config.family].hidden(config, weightsOf(weights), sequence);
   const kept = lastRows(hidden, declare("num_logits_to_keep", "int64", []), config.hiddenSize);
   const logits = reshape(logitsOf(config, unflatten(weights), toRows(kept)), [batch, keptLength, vocabSize]);
   return { inputs, outputs: { logits, ...present } };

@@ -4,16 +4,7 @@
  */
 import { add, gather, layerNorm, slice, type Tensor, tanh } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import {
-  activations,
-  joinHeads,
-  linear,
-  perLayer,
-  splitHeads,
-  throughLayers,
-  toRows,
-  type Weights,
-} from "./layers.ts";
+import { activations, linear, perLayer, throughLayers, toRows, type Weights } from "./layers.ts";
 
 export const bert: FamilyModel = {
   embedding: "bert.embeddings.word_embeddings.weight",
@@ -57,8 +48,8 @@ export const bert: FamilyModel = {
     return throughLayers(embedded, config.numLayers, (x, layer) => {
       const l = w.at(`encoder.layer.${layer}`);
       const heads = (name: string) =>
-        splitHeads(linear(l.at(`attention.self.${name}`), x), sequence, config.numHeads);
-      const seen = joinHeads(sequence.attend(layer, heads("query"), heads("key"), heads("value")));
+        sequence.heads(linear(l.at(`attention.self.${name}`), x), config.numHeads);
+      const seen = sequence.rows(layer, sequence.attend(layer, heads("query"), heads("key"), heads("value")));
       const y = norm(
         l.at("attention.output.LayerNorm"),
         add(x, linear(l.at("attention.output.dense"), seen)),

@@ -4,16 +4,7 @@
  */
 import { add, gather, layerNorm, relu, type Tensor } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import {
-  activations,
-  joinHeads,
-  linear,
-  perLayer,
-  splitHeads,
-  throughLayers,
-  toRows,
-  type Weights,
-} from "./layers.ts";
+import { activations, linear, perLayer, throughLayers, toRows, type Weights } from "./layers.ts";
 
 export const distilbert: FamilyModel = {
   embedding: "distilbert.embeddings.word_embeddings.weight",
@@ -56,8 +47,8 @@ export const distilbert: FamilyModel = {
     return throughLayers(embedded, config.numLayers, (x, layer) => {
       const l = w.at(`transformer.layer.${layer}`);
       const heads = (name: string) =>
-        splitHeads(linear(l.at(`attention.${name}_lin`), x), sequence, config.numHeads);
-      const seen = joinHeads(sequence.attend(layer, heads("q"), heads("k"), heads("v")));
+        sequence.heads(linear(l.at(`attention.${name}_lin`), x), config.numHeads);
+      const seen = sequence.rows(layer, sequence.attend(layer, heads("q"), heads("k"), heads("v")));
       const y = norm(l.at("sa_layer_norm"), add(x, linear(l.at("attention.out_lin"), seen)));
       const m = linear(l.at("ffn.lin2"), activation(linear(l.at("ffn.lin1"), y)));
       return norm(l.at("output_layer_norm"), add(y, m));

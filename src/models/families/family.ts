@@ -1,7 +1,8 @@
 /** What a page of a model family gives. */
 import type { Tensor } from "../../graph/index.ts";
 import type { ModelConfig } from "../config/config.ts";
-import type { Sequence, Weights } from "./layers.ts";
+import type { Weights } from "./layers.ts";
+import type { Sequence } from "./sequence.ts";
 
 export interface FamilyModel {
   /** Name of the token embedding [V, C], which is also the output projection where the two are tied. */
@@ -12,7 +13,7 @@ export interface FamilyModel {
   readonly inputsFirst?: boolean;
   /** Every parameter below the heads: Hugging Face name and shape. */
   parameters(config: ModelConfig): Record<string, number[]>;
-  /** Last hidden states, normalised, as rows [B T, C]. */
+  /** Last hidden states, normalised, as rows [N, C] of the tokens that ask in the last layer. */
   hidden(config: ModelConfig, weights: Weights, sequence: Sequence): Tensor;
   /** An encoder: a token sees both sides, and there is no next one to predict. */
   readonly encoder?: true;

@@ -4,16 +4,7 @@
  */
 import { add, gather, layerNorm, type Tensor } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import {
-  activations,
-  joinHeads,
-  linear,
-  perLayer,
-  splitHeads,
-  throughLayers,
-  toRows,
-  type Weights,
-} from "./layers.ts";
+import { activations, linear, perLayer, throughLayers, toRows, type Weights } from "./layers.ts";
 
 export const gptNeo: FamilyModel = {
   embedding: "transformer.wte.weight",
@@ -51,9 +42,12 @@ export const gptNeo: FamilyModel = {
       const h = w.at(`h.${layer}`);
       const attention = h.at("attn.attention");
       const a = norm(h.at("ln_1"), x);
-      const heads = (name: string) => splitHeads(linear(attention.at(name), a), sequence, config.numHeads);
-      const seen = sequence.attend(layer, heads("q_proj"), heads("k_proj"), heads("v_proj"));
-      const y = add(x, linear(attention.at("out_proj"), joinHeads(seen)));
+      const heads = (name: string) => sequence.heads(linear(attention.at(name), a), config.numHeads);
+      const q = linear(attention.at("q_proj"), sequence.asked(layer, a));
+      const queries = sequence.queries(layer, q, config.numHeads);
+      const seen = sequence.attend(layer, queries, heads("k_proj"), heads("v_proj"));
+      const found = linear(attention.at("out_proj"), sequence.rows(layer, seen));
+      const y = add(sequence.asked(layer, x), found);
       const up = activation(linear(h.at("mlp.c_fc"), norm(h.at("ln_2"), y)));
       return add(y, linear(h.at("mlp.c_proj"), up));
     });

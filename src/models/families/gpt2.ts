@@ -2,9 +2,9 @@
  * GPT-2 (Radford et al. 2019): learned positions, layer norm before each block, one projection for query,
  * key and value, weights stored [in, out].
  */
-import { add, gather, layerNorm, reshape, transpose, unstack } from "../../graph/index.ts";
+import { add, gather, layerNorm, split, type Tensor } from "../../graph/index.ts";
 import type { FamilyModel } from "./family.ts";
-import { activations, conv1d, joinHeads, perLayer, throughLayers, toRows } from "./layers.ts";
+import { activations, conv1d, perLayer, throughLayers, toRows } from "./layers.ts";
 
 export const gpt2: FamilyModel = {
   embedding: "transformer.wte.weight",
@@ -41,9 +41,11 @@ export const gpt2: FamilyModel = {
     const x = throughLayers(embedded, numLayers, (x, layer) => {
       const h = w.at(`h.${layer}`);
       const a = layerNorm(x, h("ln_1.weight"), h("ln_1.bias"), normEps);
-      const qkv = reshape(conv1d(h.at("attn.c_attn"), a), [...sequence.ids.shape, 3, numHeads, c / numHeads]);
-      const [q, k, v] = unstack(transpose(qkv, [2, 0, 3, 1, 4])) as [typeof a, typeof a, typeof a]; // [B, H, T, D]
-      const seen = add(x, conv1d(h.at("attn.c_proj"), joinHeads(sequence.attend(layer, q, k, v))));
+      const [q, k, v] = split(conv1d(h.at("attn.c_attn"), a), [c, c, c], -1) as [Tensor, Tensor, Tensor];
+      const queries = sequence.queries(layer, sequence.asked(layer, q), numHeads);
+      const [keys, values] = [sequence.heads(k, numHeads), sequence.heads(v, numHeads)];
+      const found = sequence.rows(layer, sequence.attend(layer, queries, keys, values));
+      const seen = add(sequence.asked(layer, x), conv1d(h.at("attn.c_proj"), found));
       const m = layerNorm(seen, h("ln_2.weight"), h("ln_2.bias"), normEps);
       return add(seen, conv1d(h.at("mlp.c_proj"), activation(conv1d(h.at("mlp.c_fc"), m))));
     });

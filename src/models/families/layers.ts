@@ -1,8 +1,8 @@
 /**
  * What the families share: named weights, projections, heads and masks.
  *
- * Inside a model, activations are rows [N, C] with N = B T, so that every projection is one plain product;
- * only attention sees [B, H, T, D].
+ * Inside a model, activations are rows [N, C], so that every projection is one plain product; only attention sees
+ * [B, H, T, D] (sequence.ts).
  */
 import type { Dim, Tensor } from "../../graph/index.ts";
 import {
@@ -10,16 +10,12 @@ import {
   add,
   and,
   arange,
-  cast,
   checkpoint,
-  constant,
-  cos,
   equal,
   expandDims,
   gelu,
   geluErf,
   greaterEqual,
-  hostArray,
   less,
   matmul,
   mul,
@@ -28,9 +24,7 @@ import {
   reshape,
   scalar,
   silu,
-  sin,
   sub,
-  transpose,
   where,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../config/config.ts";
@@ -58,18 +52,6 @@ export function weightsOf(flat: Readonly<Record<string, Tensor>>, prefix = ""): 
   });
 }
 
-/** What a family computes from: token ids, their positions, and a way to attend. */
-export interface Sequence {
-  /** [B, T], int64 */
-  readonly ids: Tensor;
-  /** [T], or [B, T] where rows start at different places; int64 */
-  readonly positions: Tensor;
-  readonly attend: Attend;
-}
-
-/** Attention of one layer: q [B, H, T, D], k and v [B, G, T, D], the result [B, H, T, D]. */
-export type Attend = (layer: number, query: Tensor, key: Tensor, value: Tensor) => Tensor;
-
 /** x W' + b with W [out, in] as PyTorch's Linear keeps it. */
 export const linear = (w: Weights, x: Tensor): Tensor =>
   adapted(w, x, matmul(x, w("weight"), { transposeB: true }));
@@ -88,16 +70,6 @@ function adapted(w: Weights, x: Tensor, product: Tensor): Tensor {
   if (!a || !b || !scaling) return y;
   return add(y, matmul(mul(matmul(x, a, { transposeB: true }), scaling), b, { transposeB: true }));
 }
-
-/** [N, H D] rows to [B, H, T, D]. */
-export const splitHeads = (x: Tensor, { ids }: Sequence, heads: number): Tensor =>
-  transpose(reshape(x, [...ids.shape, heads, -1]), [0, 2, 1, 3]);
-
-/** [B, H, T, D] to rows [N, H D]. */
-export const joinHeads = (x: Tensor): Tensor => {
-  const [b, h, t, d] = x.shape as [Dim, number, Dim, number];
-  return reshape(reshape(transpose(x, [0, 2, 1, 3]), [b, t, h * d]), [-1, h * d]);
-};
 
 /** [B, T, C] to [B T, C]. */
 export const toRows = (x: Tensor): Tensor => reshape(x, [-1, x.shape.at(-1) as Dim]);
@@ -136,19 +108,8 @@ export function throughLayers(
   return y;
 }
 
-/** Cosine and sine of every position's angles, [T, D/2] or [B, 1, T, D/2]. */
-export function rotaryAngles({ rope }: ModelConfig, positions: Tensor): [Tensor, Tensor] {
-  if (!rope)
-    throw new AttuneError("model: this family needs rotary positions, but its configuration has none");
-  const frequencies = constant(hostArray("float32", [rope.rotaryDim / 2], rope.inverseFrequencies));
-  const angles = mul(expandDims(cast(positions, "float32"), -1), frequencies);
-  const perHead = positions.shape.length === 2 ? expandDims(angles, 1) : angles;
-  const scaled = (x: Tensor) => mul(x, rope.attentionScaling);
-  return [scaled(cos(perHead)), scaled(sin(perHead))];
-}
-
 /** Far below any score, and finite, so that a row with everything masked stays finite too. */
-const masked = -1e30;
+export const masked = -1e30;
 
 /**
  * The mask that is added to attention scores, 0 or -1e30: a token sees itself and what stands before it in

@@ -2,20 +2,11 @@
  * Llama (Touvron et al. 2023) and its relatives Mistral, Qwen2 and Qwen3: RMS norm, rotary positions, grouped
  * queries, a gated MLP. They differ in biases, in norms of query and key (Qwen3) and in sliding windows.
  */
-import { add, gather, mul, reshape, rmsNorm, rotary, type Tensor } from "../../graph/index.ts";
+import { add, gather, mul, reshape, rmsNorm, type Tensor } from "../../graph/index.ts";
 import type { ModelConfig } from "../config/config.ts";
 import type { FamilyModel } from "./family.ts";
-import {
-  activations,
-  joinHeads,
-  linear,
-  perLayer,
-  rotaryAngles,
-  splitHeads,
-  throughLayers,
-  toRows,
-  type Weights,
-} from "./layers.ts";
+import { activations, linear, perLayer, throughLayers, toRows, type Weights } from "./layers.ts";
+import { rotation } from "./sequence.ts";
 
 export const llama: FamilyModel = {
   embedding: "model.embed_tokens.weight",
@@ -58,25 +49,19 @@ export const llama: FamilyModel = {
     const w = weights.at("model");
     const { numHeads, numKeyValueHeads, normEps } = config;
     const activation = activations[config.activation];
-    const [cosine, sine] = rotaryAngles(config, sequence.positions);
+    const turn = rotation(config, sequence);
     const embedded = toRows(gather(w("embed_tokens.weight"), sequence.ids)); // [N, C]
     const x = throughLayers(embedded, config.numLayers, (x, layer) => {
       const l = w.at(`layers.${layer}`);
       const a = rmsNorm(x, l("input_layernorm.weight"), normEps);
       const attention = l.at("self_attn");
-      const turned = (name: "q" | "k", heads: number) =>
-        rotary(
-          splitHeads(
-            headNorm(attention, name, linear(attention.at(`${name}_proj`), a), config),
-            sequence,
-            heads,
-          ),
-          cosine,
-          sine,
-        );
-      const [q, k] = [turned("q", numHeads), turned("k", numKeyValueHeads)];
-      const v = splitHeads(linear(attention.at("v_proj"), a), sequence, numKeyValueHeads);
-      const seen = add(x, linear(attention.at("o_proj"), joinHeads(sequence.attend(layer, q, k, v))));
+      const normed = (name: "q" | "k", rows: Tensor) =>
+        headNorm(attention, name, linear(attention.at(`${name}_proj`), rows), config);
+      const q = sequence.queries(layer, normed("q", sequence.asked(layer, a)), numHeads);
+      const k = sequence.heads(normed("k", a), numKeyValueHeads);
+      const v = sequence.heads(linear(attention.at("v_proj"), a), numKeyValueHeads);
+      const found = sequence.rows(layer, sequence.attend(layer, turn.queries(layer, q), turn.keys(k), v));
+      const seen = add(sequence.asked(layer, x), linear(attention.at("o_proj"), found));
       const m = rmsNorm(seen, l("post_attention_layernorm.weight"), normEps);
       const gate = activation(linear(l.at("mlp.gate_proj"), m));
       return add(seen, linear(l.at("mlp.down_proj"), mul(gate, linear(l.at("mlp.up_proj"), m))));

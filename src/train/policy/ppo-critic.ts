@@ -5,12 +5,12 @@
  * hidden states then serve both, and into which the value loss sends gradients. A new head starts at zero, so that at
  * first every value is 0 and nothing of it leaks into the advantages.
  */
-import { gather, type HostArray, reshape, type Tensor, type Tree } from "../../graph/index.ts";
+import { type HostArray, reshape, type Tensor, type Tree } from "../../graph/index.ts";
 import type { LoraOptions } from "../../models/adapters/lora.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
+import type { RaggedBatch } from "../../models/families/ragged.ts";
 import { type Model, merged, type Parameters, withParameters } from "../../models/load.ts";
-import { scoresOf } from "../../models/model.ts";
-import { hiddenOf } from "../../models/response-rows.ts";
+import { hiddenStates, scoresOf } from "../../models/model.ts";
 import { withScoreHead } from "../../models/score-head.ts";
 import { type Trainable, trainableOf } from "../loop/trainable.ts";
 
@@ -31,20 +31,20 @@ export interface Critic {
   /** Its backbone is the policy's. */
   readonly shared: boolean;
   /**
-   * V [N] at `places` of token rows.
+   * V [M] of the tokens that are read.
    *
    * @param params the critic's whole tree
-   * @param policy the policy's tree and hidden states, for a shared backbone
+   * @param policyHidden the policy's hidden states [M, C], for a shared backbone
    */
-  values(params: Tree<Tensor>, inputIds: Tensor, places: Tensor, policyHidden: () => Tensor): Tensor;
+  values(params: Tree<Tensor>, batch: RaggedBatch, policyHidden: () => Tensor): Tensor;
   /** The critic as a model of its own. */
   modelWith(policy: Model, parameters: Parameters): Model;
   /** What had trained of a critic that was saved. */
   trainedOf(model: Model): Parameters;
 }
 
-const valuesAt = (config: ModelConfig, params: Tree<Tensor>, hidden: Tensor, places: Tensor): Tensor =>
-  reshape(scoresOf(config, params, gather(hidden, places)), [-1]);
+const valuesOf = (config: ModelConfig, params: Tree<Tensor>, hidden: Tensor): Tensor =>
+  reshape(scoresOf(config, params, hidden), [-1]);
 
 /** A critic with a backbone of its own. */
 export function separateCritic(model: Model, lora?: LoraOptions, seed = 0): Critic {
@@ -52,8 +52,7 @@ export function separateCritic(model: Model, lora?: LoraOptions, seed = 0): Crit
   return {
     trainable,
     shared: false,
-    values: (params, inputIds, places) =>
-      valuesAt(model.config, params, hiddenOf(model.config, params, inputIds), places),
+    values: (params, batch) => valuesOf(model.config, params, hiddenStates(model.config, params, batch)),
     // An adapter on a critic names a base without a head; the whole critic stands for itself.
     modelWith: (_, parameters) => merged(trainable.modelWith(parameters)),
     trainedOf: trainable.trainedOf,
@@ -74,7 +73,7 @@ export function sharedCritic(policy: Model): Critic {
       trainedOf,
     },
     shared: true,
-    values: (params, _, places, policyHidden) => valuesAt(config, params, policyHidden(), places),
+    values: (params, _, policyHidden) => valuesOf(config, params, policyHidden()),
     modelWith: withHead,
     trainedOf,
   };

@@ -2,7 +2,7 @@
  * From what an iteration found to what its updates learn from: scores and KL to rewards for each token, rewards and
  * values to advantages, and the correction of responses that another distribution has sampled.
  */
-import type { TokenSequence } from "../../models/response-rows.ts";
+import type { TokenSequence } from "../../data/response-rows.ts";
 import type { PpoSettings } from "../ppo-options.ts";
 import { gae, tokenRewards, whiten } from "./advantages.ts";
 import { klEstimators, type SampledKl } from "./kl.ts";

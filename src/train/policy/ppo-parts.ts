@@ -19,7 +19,7 @@ import {
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import type { Parameters } from "../../models/load.ts";
-import { hiddenOf } from "../../models/response-rows.ts";
+import { hiddenStates } from "../../models/model.ts";
 import { specsOf, type Trainable } from "../loop/trainable.ts";
 import type { Critic } from "./ppo-critic.ts";
 
@@ -54,9 +54,9 @@ export const baseOf = (weights: Tree<Tensor>): Tree<Tensor> => branch(weights, "
 /** V before each response token. */
 export const valuesFigure =
   (parts: PpoParts): TokenFigure =>
-  (weights, { input_ids, places }) =>
-    parts.critic.values(criticOf(parts)(weights), input_ids, places, () =>
-      hiddenOf(parts.config, policyOf(parts)(weights), input_ids),
+  (weights, { ragged }) =>
+    parts.critic.values(criticOf(parts)(weights), ragged, () =>
+      hiddenStates(parts.config, policyOf(parts)(weights), ragged),
     );
 
 /** What trains, as it is at the start. */

@@ -4,6 +4,7 @@
  * `ppo` (ppo.ts) is the loop around it; whoever samples or scores elsewhere calls `step` with what came of it.
  */
 
+import type { TokenSequence } from "../../data/response-rows.ts";
 import {
   createTokenPass,
   exactKlFigure,
@@ -21,7 +22,6 @@ import {
 import { createEngine } from "../../graph/node.ts";
 import { randomBits } from "../../graph/random.ts";
 import { loadModel, type Model } from "../../models/load.ts";
-import type { TokenSequence } from "../../models/response-rows.ts";
 import { schedule } from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
 import { checkMemory, stepSize } from "../loop/memory.ts";

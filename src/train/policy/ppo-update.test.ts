@@ -1,5 +1,6 @@
 /** The updates of an iteration, on a tiny model: what they depend on, and what they must not. */
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { responseTokens, type TokenSequence } from "../../data/response-rows.ts";
 import {
   compile,
   type Engine,
@@ -15,7 +16,6 @@ import {
 } from "../../graph/index.ts";
 import { createEngine } from "../../graph/node.ts";
 import { gaussian, uniform } from "../../graph/random.ts";
-import { lengthOf, responseTokens, type TokenSequence, tokenRows } from "../../models/response-rows.ts";
 import { adam, sgd } from "../../optim/index.ts";
 import { trainableOf } from "../loop/trainable.ts";
 import { tinyModel } from "../tiny.fixture.ts";
@@ -141,20 +141,13 @@ it("every epoch takes all rows once, in an order of its own", () => {
   );
 });
 
-it("rows of like length share a micro-batch where that saves padding", () => {
-  const long = Array.from({ length: 8 }, (_, i) => ({
-    promptIds: [1],
-    ids: Array.from({ length: i % 2 === 0 ? 200 : 2 }, () => 3),
-  }));
-  const [update] = planUpdates(long, { numPpoEpochs: 1, numMiniBatches: 1, batchSize: 8, seed: 1 });
-  expect(update?.map((rows) => rows.map((row) => lengthOf(long[row] as TokenSequence)))).toEqual([
-    [200, 200, 200, 200],
-    [2, 2, 2, 2],
-  ]);
-  const alike = long.map(({ promptIds }) => ({ promptIds, ids: [1, 2, 3] }));
-  expect(planUpdates(alike, { numPpoEpochs: 1, numMiniBatches: 1, batchSize: 8, seed: 1 })[0]?.length).toBe(
-    1,
-  );
+it("a micro-batch has as many rows as fit, and responses to one prompt stand together in it", () => {
+  const groups = Array.from({ length: 12 }, (_, i) => ({ promptIds: [1 + (i % 3)], ids: [4, 5 + i] }));
+  const once = { numPpoEpochs: 1, numMiniBatches: 1, seed: 1 };
+  const [update] = planUpdates(groups, { ...once, batchSize: 4 });
+  expect(update?.map((rows) => new Set(rows.map((row) => row % 3)).size)).toEqual([1, 1, 1]);
+  expect(planUpdates(groups, { ...once, batchSize: 5 })[0]?.map(({ length }) => length)).toEqual([4, 4, 4]);
+  expect(planUpdates(groups, { ...once, batchSize: 12 })[0]?.length).toBe(1);
 });
 
 it("a bound on the KL ends the updates, and the one that exceeds it is left out", async () => {
@@ -222,7 +215,6 @@ async function lossAt(parts: PpoParts, parameters: Tree<HostArray>) {
   const out = await engine.run(program, [
     parameters,
     {
-      input_ids: tokenRows(sequences),
       tokens: hostArray("int64", [tokens.length], tokens),
       old_log_probs: flat(experience.oldLogProbs),
       advantages: flat(experience.advantages),

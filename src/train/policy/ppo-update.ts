@@ -3,9 +3,11 @@
  *
  *     L = 1/n sum_t policy_t + vf_coef value_t - entropy_coef H_t [+ beta KL_t]         n: tokens of the minibatch
  *
- * The batch is in the program once; every iteration gathers its rows and cuts them to its own length. Losses are sums
- * over response tokens divided by those of the whole minibatch, so how it is cut into micro-batches changes nothing.
+ * Every iteration reads its responses as ragged rows and their figures from the lists of the batch. Losses are sums over
+ * response tokens divided by those of the whole minibatch, so how it is cut into micro-batches changes nothing.
  */
+
+import { temperedLogits } from "../../data/response-rows.ts";
 import {
   abs,
   add,
@@ -22,7 +24,6 @@ import {
   type Provider,
   scalar,
   scan,
-  sliceTo,
   square,
   sub,
   sum,
@@ -34,7 +35,7 @@ import {
   where,
   zipTree,
 } from "../../graph/index.ts";
-import { chosenLogits, hiddenOf } from "../../models/response-rows.ts";
+import { hiddenStates } from "../../models/model.ts";
 import { traced } from "../../models/tracing.ts";
 import { clipFactor, globalNorm, type Optimizer } from "../../optim/index.ts";
 import { type TracingOptions, tracingOf } from "../loop/step.ts";
@@ -48,7 +49,7 @@ import {
   policyRatio,
 } from "./ppo-loss.ts";
 import { criticOf, frozenSpecs, type PpoParts, policyOf, trainedSpecs } from "./ppo-parts.ts";
-import { updateSpecs } from "./ppo-plan.ts";
+import { microBatch, updateSpecs } from "./ppo-plan.ts";
 
 export interface UpdateOptions extends TracingOptions {
   readonly cliprange: number;
@@ -65,13 +66,12 @@ export interface UpdateOptions extends TracingOptions {
   readonly policyLoss?: PolicyLoss;
 }
 
-const numbers: TensorSpec = { dtype: "float32", shape: ["N"] };
+const numbers: TensorSpec = { dtype: "float32", shape: ["P"] };
 const scalarSpec: TensorSpec = { dtype: "float32", shape: [] };
 
-/** What every update of an iteration reads: the batch of B rows with N response tokens, and settings. */
+/** What every update of an iteration reads: the P response tokens of the batch, and settings. */
 export const batchSpecs = (options: Pick<UpdateOptions, "klTerm">): Record<string, TensorSpec> => ({
-  input_ids: { dtype: "int64", shape: ["B", "T"] },
-  tokens: { dtype: "int64", shape: ["N"] },
+  tokens: { dtype: "int64", shape: ["P"] },
   old_log_probs: numbers,
   ...(options.klTerm && { ref_log_probs: numbers, kl_coef: scalarSpec }),
   advantages: numbers,
@@ -93,20 +93,13 @@ export function ppoLoss(parts: PpoParts, options: UpdateOptions) {
     micro: Named,
     items: Tensor,
   ): { loss: Tensor; metrics: Named } => {
-    const inputIds = sliceTo(
-      gather(batch.input_ids as Tensor, micro.rows as Tensor),
-      1,
-      micro.length as Tensor,
-      "t",
-    );
-    const cut = (x: Tensor) => sliceTo(x, 0, micro.count as Tensor, "n");
-    const [at, places] = [cut(micro.at as Tensor), cut(micro.places as Tensor)];
-    const own = (name: string) => gather(batch[name] as Tensor, at); // [n]
+    const { ragged, at } = microBatch(micro);
+    const own = (name: string) => gather(batch[name] as Tensor, at); // [M]
     const perToken = (x: Tensor) => div(sum(x), items);
 
     const params = policyTree(weights);
-    const hidden = hiddenOf(parts.config, params, inputIds);
-    const logits = chosenLogits(parts.config, params, hidden, places, batch.inverse_temperature as Tensor);
+    const hidden = hiddenStates(parts.config, params, ragged); // [M, C]
+    const logits = temperedLogits(parts.config, params, hidden, batch.inverse_temperature as Tensor);
     const terms = {
       logProbs: tokenLogProbs(logits, own("tokens")),
       oldLogProbs: own("old_log_probs"),
@@ -115,7 +108,7 @@ export function ppoLoss(parts: PpoParts, options: UpdateOptions) {
       cliprange: options.cliprange,
     };
     const values = {
-      values: parts.critic.values(criticTree(weights), inputIds, places, () => hidden),
+      values: parts.critic.values(criticTree(weights), ragged, () => hidden),
       oldValues: own("old_values"),
       returns: own("returns"),
       cliprangeValue: options.cliprangeValue,

@@ -3,6 +3,8 @@
  * come out. A run of the program takes about a second, so that a signal is obeyed soon; how many updates that are
  * changes no bit.
  */
+
+import { responseTokens, type TokenSequence } from "../../data/response-rows.ts";
 import {
   type Engine,
   type Executable,
@@ -17,7 +19,6 @@ import {
   zerosArray,
 } from "../../graph/index.ts";
 import type { Parameters } from "../../models/load.ts";
-import { responseTokens, type TokenSequence, tokenRows } from "../../models/response-rows.ts";
 import { averageOf } from "../../optim/index.ts";
 import type { PpoParts } from "./ppo-parts.ts";
 import { putFrozen, trainedParameters, trainedSpecs } from "./ppo-parts.ts";
@@ -117,7 +118,6 @@ export async function createUpdater(
     async update(experience, updates, { temperature, learningRate, criticLearningRate }) {
       const { sequences, refLogProbs } = experience;
       const batch: Tree<Value> = {
-        input_ids: tokenRows(sequences),
         tokens: hostArray(
           "int64",
           [sequences.reduce((n, { ids }) => n + ids.length, 0)],

@@ -1,0 +1,113 @@
+/**
+ * Responses behind their prompts as ragged rows, and what is read of them.
+ *
+ * A response token is predicted from the one before it, so what is read is the prompt's last token and all of the
+ * response but its last. Responses to one prompt share it where that saves work: the prompt without its last token is the
+ * beginning, and each response a branch that starts with that token. Tokens that are read are then those of the branches,
+ * and figures of them are one flat list [M], response after response as they were given.
+ */
+import { mul, type Tensor, type Tree } from "../graph/index.ts";
+import type { ModelConfig } from "../models/config/config.ts";
+import { logitsOf } from "../models/model.ts";
+import { packRuns, type RaggedRows, type Run, raggedRows } from "./packed-rows.ts";
+
+/** A prompt and its response, as token ids. */
+export interface TokenSequence {
+  readonly promptIds: ArrayLike<number>;
+  readonly ids: ArrayLike<number>;
+}
+
+/** Tokens that a model has to read: nothing is predicted from the last one. */
+export const lengthOf = ({ promptIds, ids }: TokenSequence): number => promptIds.length + ids.length - 1;
+
+/** The response tokens, in the order of figures. */
+export const responseTokens = (sequences: readonly TokenSequence[]): number[] =>
+  sequences.flatMap(({ ids }) => Array.from(ids));
+
+/** Splits a flat list of figures into one row for each response. */
+export function perResponse(flat: ArrayLike<number>, sequences: readonly TokenSequence[]): Float64Array[] {
+  let at = 0;
+  return sequences.map(({ ids }) => Float64Array.from({ length: ids.length }, () => flat[at++] as number));
+}
+
+/** Indices of sequences by their prompt, in the order of the first of each. */
+function byPrompt(sequences: readonly TokenSequence[]): number[][] {
+  const groups = new Map<string, number[]>();
+  for (const [i, { promptIds }] of sequences.entries()) {
+    const key = Array.prototype.join.call(promptIds);
+    const group = groups.get(key);
+    if (group) group.push(i);
+    else groups.set(key, [i]);
+  }
+  return [...groups.values()];
+}
+
+/** Sequences in an order in which those to one prompt stand together, the longest first. */
+export function likeLengths(sequences: readonly TokenSequence[]): number[] {
+  const lengthAt = (i: number) => lengthOf(sequences[i] as TokenSequence);
+  const groups = byPrompt(sequences).map((group) => ({ group, longest: Math.max(...group.map(lengthAt)) }));
+  return groups.sort((a, b) => b.longest - a.longest).flatMap(({ group }) => group);
+}
+
+/** What a key costs a query, beside a token's projections; measured at widths of 128 to 256. */
+const keyCost = 0.003;
+
+/** How many responses share a prompt: longer rows save prompts, and cost attention. */
+function sharedBy(group: readonly TokenSequence[], longest: number): number {
+  const prompt = (group[0] as TokenSequence).promptIds.length - 1;
+  const cost = (size: number) => {
+    let total = 0;
+    for (let from = 0; from < group.length; from += size) {
+      const tokens = group.slice(from, from + size).reduce((n, { ids }) => n + ids.length, prompt);
+      total += tokens * (1 + keyCost * Math.max(tokens, longest));
+    }
+    return total;
+  };
+  const sizes = group.map((_, i) => i + 1);
+  return sizes.reduce((best, size) => (cost(size) < cost(best) ? size : best));
+}
+
+/** Sequences as ragged rows; the response tokens are read. */
+export function packResponses(sequences: readonly TokenSequence[]): RaggedRows {
+  const longest = Math.max(...sequences.map(lengthOf));
+  const runs: Run[] = [];
+  const branchOf: { run: number; branch: number }[] = new Array(sequences.length);
+  for (const group of byPrompt(sequences)) {
+    const size = sharedBy(
+      group.map((i) => sequences[i] as TokenSequence),
+      longest,
+    );
+    for (let from = 0; from < group.length; from += size) {
+      const members = group.slice(from, from + size);
+      for (const [branch, i] of members.entries()) branchOf[i] = { run: runs.length, branch };
+      runs.push(runOf(members.map((i) => sequences[i] as TokenSequence)));
+    }
+  }
+  const packed = packRuns(runs);
+  const reads = sequences.flatMap(({ ids }, i) => {
+    const { run, branch } = branchOf[i] as { run: number; branch: number };
+    const start = packed.starts[run]?.branches[branch] as number;
+    return Array.from({ length: ids.length }, (_, t) => start + t);
+  });
+  return raggedRows(packed, reads);
+}
+
+/** Responses to one prompt as a run. */
+function runOf(members: readonly TokenSequence[]): Run {
+  const prompt = Array.from((members[0] as TokenSequence).promptIds);
+  return {
+    prompt: prompt.slice(0, -1),
+    branches: members.map(({ ids }) => [prompt.at(-1) as number, ...Array.from(ids).slice(0, -1)]),
+  };
+}
+
+/**
+ * Logits over the next token, [M, V], of hidden states [M, C], divided by the temperature of sampling: the division
+ * stands at the narrow side of the product.
+ */
+export const temperedLogits = (
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  hidden: Tensor,
+  inverseTemperature: Tensor,
+): Tensor => logitsOf(config, params, mul(hidden, inverseTemperature));

@@ -1,11 +1,5 @@
 import { expect, it } from "vitest";
-import {
-  likeLengths,
-  packResponses,
-  perResponse,
-  responseTokens,
-  type TokenSequence,
-} from "./response-rows.ts";
+import { likeLengths, packResponses, responseTokens, type TokenSequence } from "./response-rows.ts";
 
 const sequences: TokenSequence[] = [
   { promptIds: [1, 2, 3], ids: [4, 5] },
@@ -17,13 +11,6 @@ it("what is read of a response is what predicts its tokens: the prompt's last an
   expect(sizes).toEqual({ N: 7, R: 2, T: 4, M: 5, Q: 3 });
   expect(Array.from(lists.reads, (token) => lists.input_ids[token])).toEqual([3, 4, 6, 7, 8]);
   expect(responseTokens(sequences)).toEqual([4, 5, 7, 8, 9]);
-});
-
-it("a flat list of figures is cut into the responses' own", () => {
-  expect(perResponse([1, 2, 3, 4, 5], sequences).map((row) => [...row])).toEqual([
-    [1, 2],
-    [3, 4, 5],
-  ]);
 });
 
 it("responses share a long prompt, and not a short one, whose rows would cost more than they save", () => {

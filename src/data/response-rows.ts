@@ -9,26 +9,10 @@
 import { mul, type Tensor, type Tree } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { logitsOf } from "../models/model.ts";
+import { lengthOf, type TokenSequence } from "../models/response-rows.ts";
 import { packRuns, type RaggedRows, type Run, raggedRows } from "./packed-rows.ts";
 
-/** A prompt and its response, as token ids. */
-export interface TokenSequence {
-  readonly promptIds: ArrayLike<number>;
-  readonly ids: ArrayLike<number>;
-}
-
-/** Tokens that a model has to read: nothing is predicted from the last one. */
-export const lengthOf = ({ promptIds, ids }: TokenSequence): number => promptIds.length + ids.length - 1;
-
-/** The response tokens, in the order of figures. */
-export const responseTokens = (sequences: readonly TokenSequence[]): number[] =>
-  sequences.flatMap(({ ids }) => Array.from(ids));
-
-/** Splits a flat list of figures into one row for each response. */
-export function perResponse(flat: ArrayLike<number>, sequences: readonly TokenSequence[]): Float64Array[] {
-  let at = 0;
-  return sequences.map(({ ids }) => Float64Array.from({ length: ids.length }, () => flat[at++] as number));
-}
+export { lengthOf, perResponse, responseTokens, type TokenSequence } from "../models/response-rows.ts";
 
 /** Indices of sequences by their prompt, in the order of the first of each. */
 function byPrompt(sequences: readonly TokenSequence[]): number[][] {

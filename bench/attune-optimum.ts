@@ -2,7 +2,6 @@
 import * as ort from "onnxruntime-node";
 import { type Engine, LocalEngine } from "../src/graph/index.ts";
 import {
-  drawPreferences,
   type LettersProblem,
   lettersProblem,
   logPolicyOf,
@@ -10,8 +9,8 @@ import {
   valueOf,
 } from "../src/lab/index.ts";
 import type { Model } from "../src/models/index.ts";
-import { dpo } from "../src/train/dpo.ts";
 import { ppo } from "../src/train/ppo.ts";
+import { type OfflineMethod, offlineMethods } from "./optimum-offline.ts";
 
 /** Weight of the KL in both objectives. */
 const beta = 1;
@@ -43,31 +42,10 @@ const trainers: Readonly<Record<string, Trainer>> = {
     });
     return policy;
   },
-
-  async dpo(engine, problem, seed) {
-    const { prompts, responses, text, model, maxLength } = problem;
-    const pairs = drawPreferences(problem, problem.reference, { n: 65_536, seed });
-    const of = (rows: readonly (readonly number[])[], i: number) => text(rows[i] as readonly number[]);
-    const trained = await dpo({
-      model,
-      engine,
-      data: pairs.map(({ prompt, chosen, rejected }) => ({
-        prompt: of(prompts, prompt),
-        chosen: of(responses, chosen),
-        rejected: of(responses, rejected),
-      })),
-      beta,
-      // Responses without an end are as long as this lets them be; the end-of-text that rows get is cut off again.
-      maxLength: (prompts[0] as readonly number[]).length + maxLength,
-      batchSize: 256,
-      learningRate: 3e-3,
-      lrSchedulerType: "cosine",
-      numEpochs: 2,
-      seed,
-    });
-    return trained.model;
-  },
 };
+
+/** Preferences that an offline method learns from: enough for the optimum, and fewer where a loss aims elsewhere. */
+const preferencesOf = ({ exact }: OfflineMethod): number => (exact ? 65_536 : 16_384);
 
 export async function optimumOf({ trainer, seed }: { trainer: string; seed: number }, threads: number) {
   const engine = new LocalEngine(ort, { threads });
@@ -76,7 +54,10 @@ export async function optimumOf({ trainer, seed }: { trainer: string; seed: numb
     const { reference } = problem;
     const best = optimalPolicy(problem, reference, beta);
     const start = performance.now();
-    const policy = await (trainers[trainer] as Trainer)(engine, problem, seed);
+    const offline = offlineMethods[trainer];
+    const policy = offline
+      ? await offline.train(engine, problem, seed, preferencesOf(offline))
+      : await (trainers[trainer] as Trainer)(engine, problem, seed);
     const seconds = (performance.now() - start) / 1000;
     const found = valueOf(problem, await logPolicyOf(engine, policy, problem), reference, beta);
     return {

@@ -14,6 +14,19 @@ export const selected = <T>(order: ArrayLike<number>, at: (index: number) => T):
   },
 });
 
+/** Every row as something else, made whenever it is asked for. */
+export const mapped = <T, U>(list: RowList<T>, of: (row: T, index: number) => U): RowList<U> => ({
+  length: list.length,
+  at(i) {
+    const row = list.at(i);
+    return row === undefined ? undefined : of(row, i < 0 ? list.length + i : i);
+  },
+  *[Symbol.iterator]() {
+    let i = 0;
+    for (const row of list) yield of(row, i++);
+  },
+});
+
 /** The first rows as an array. */
 export const take = <T>(list: RowList<T>, count: number): T[] =>
   Array.from({ length: Math.min(count, list.length) }, (_, i) => list.at(i) as T);

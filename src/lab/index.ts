@@ -22,4 +22,11 @@ export {
   type PolicyValue,
   valueOf,
 } from "./optimum.ts";
-export { type DrawnPair, drawPreferences } from "./preferences.ts";
+export {
+  type DrawnLabel,
+  type DrawnPair,
+  type DrawnRanking,
+  drawLabels,
+  drawPreferences,
+  drawRankings,
+} from "./preferences.ts";

@@ -147,6 +147,13 @@ describe("dpo", () => {
     await engine.dispose();
   });
 
+  it("without a reference takes log-probabilities as they are", async () => {
+    const { steps } = await trace({ ...basics, referenceFree: true, maxSteps: 12 });
+    const [first] = steps as [Record<string, number>];
+    expect(first["rewards/chosen"]).toBeCloseTo(0.1 * (first["logps/chosen"] as number), 4);
+    expect(steps.at(-1)?.["rewards/margins"]).toBeGreaterThan(first["rewards/margins"] as number);
+  });
+
   it("says so when the chosen responses lose their probability while the margin grows", async () => {
     // towards chosen responses that are 90 nats less likely, and the margin up
     const lossType = ({ chosen, margin }: PreferenceTerms) =>

@@ -5,15 +5,27 @@
  *
  * The reference is asked once, before training; other losses on pairs are rows of preference-losses.ts.
  */
+import { mapped } from "../data/list.ts";
 import { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
+import { TrainError } from "./errors.ts";
 import type { FitResult } from "./loop/fit.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
+import { adaptiveBeta, type adaptiveDefaults, checkAdaptive } from "./preference/adaptive-beta.ts";
 import { dpoLoss } from "./preference/dpo-loss.ts";
 import { lossFingerprint, lossOf } from "./preference/loss-choice.ts";
 import { openPairs, type PairHooks } from "./preference/pair-data.ts";
 import { pairRun } from "./preference/preference-batch.ts";
 import { trainOnRuns } from "./preference/run-trainer.ts";
 import { watchCollapse } from "./preference/watch-collapse.ts";
+
+const pickAdaptive = ({
+  betaMin,
+  betaMax,
+  klSteps,
+  klPrompts,
+}: Record<keyof typeof adaptiveDefaults, number>) => ({
+  ...{ betaMin, betaMax, klSteps, klPrompts },
+});
 
 /**
  * Trains a policy on preferences.
@@ -25,16 +37,35 @@ import { watchCollapse } from "./preference/watch-collapse.ts";
 export async function dpo(options: DpoOptions, listeners: PairHooks = {}): Promise<FitResult> {
   const o = withDefaults(dpoDefaults, options);
   const loss = lossOf(o, listeners.onWarning);
+  const { targetKl } = o;
+  if (targetKl !== undefined) checkAdaptive({ ...o, targetKl });
+  if (o.referenceFree && o.refModel)
+    throw new TrainError("ref_model: reference_free leaves the reference out; leave out one of them");
   const { model, maxLength, train, held, hooks } = await openPairs("dpo", o, options, listeners);
+  const refModel = o.referenceFree ? undefined : (o.refModel ?? model);
+  const dials =
+    targetKl === undefined || !refModel
+      ? undefined
+      : adaptiveBeta(
+          { ...o, targetKl },
+          { refModel, runs: mapped(train.pairs, pairRun), seed: o.seed, onWarning: hooks.onWarning },
+        );
   return trainOnRuns(
     { train: train.pairs, held: held?.pairs },
     {
       model,
-      refModel: o.refModel ?? model,
+      refModel,
       loss: dpoLoss(model.config, { ...o, loss }),
       runOf: pairRun,
       batches: { ldAlpha: o.ldAlpha },
-      fingerprint: { maxLength, ...lossFingerprint(o), rpoAlpha: o.rpoAlpha ?? 0 },
+      dials,
+      fingerprint: {
+        maxLength,
+        ...lossFingerprint(o),
+        rpoAlpha: o.rpoAlpha ?? 0,
+        referenceFree: o.referenceFree,
+        ...(targetKl !== undefined && { targetKl, ...pickAdaptive(o) }),
+      },
       watch: watchCollapse(o.beta),
     },
     o,

@@ -10,7 +10,7 @@
  * computed once.
  */
 import type { Labelled } from "../data/labels.ts";
-import { type RowList, selected } from "../data/list.ts";
+import { mapped, type RowList } from "../data/list.ts";
 import {
   div,
   expand,
@@ -121,14 +121,10 @@ export function withOthers(
       next++;
     others[row] = order[(k + next) % count] as number;
   }
-  return selected(
-    Int32Array.from({ length: count }, (_, i) => i),
-    (i) => {
-      const row = at(i);
-      const room = Math.max(1, maxLength - row.prompt.length);
-      return { ...row, other: at(others[i] as number).completion.subarray(0, room) };
-    },
-  );
+  return mapped(rows, (row, i) => {
+    const room = Math.max(1, maxLength - row.prompt.length);
+    return { ...row, other: at(others[i] as number).completion.subarray(0, room) };
+  });
 }
 
 /**

@@ -2,7 +2,8 @@
  * Figures that every batch brings beside its rows, and that are set anew after each step from what it measured: a
  * coefficient that is controlled, a running mean. They are part of a checkpoint, so a run that goes on has them.
  */
-import { type HostArray, hostArray, type TensorSpec } from "../../graph/index.ts";
+import { type Engine, type HostArray, hostArray, type TensorSpec } from "../../graph/index.ts";
+import type { Model } from "../../models/load.ts";
 
 export type Figures = Readonly<Record<string, number>>;
 
@@ -27,9 +28,17 @@ export interface Dials {
   readonly next: (now: Figures, step: StepFacts) => Figures | Promise<Figures>;
 }
 
+/** The same for `fitRows`, where a step leaves the engine and the model too. */
+export interface FitDials extends Omit<Dials, "next"> {
+  readonly next: (
+    now: Figures,
+    step: StepFacts & { readonly engine: Engine; readonly model: () => Promise<Model> },
+  ) => Figures | Promise<Figures>;
+}
+
 const scalarSpec: TensorSpec = { dtype: "float32", shape: [] };
 
-export const dialSpecs = (dials: Dials | undefined): Record<string, TensorSpec> =>
+export const dialSpecs = (dials: Pick<Dials, "start"> | undefined): Record<string, TensorSpec> =>
   Object.fromEntries(Object.keys(dials?.start ?? {}).map((name) => [name, scalarSpec]));
 
 /** The arrays that a batch brings. */

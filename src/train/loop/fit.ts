@@ -9,7 +9,7 @@ import { loadModel, type Model } from "../../models/load.ts";
 import { packing, schedule } from "../../optim/index.ts";
 import { type Fingerprint, openRun, type RunFolder } from "../../runs/run-folder.ts";
 import { TrainError } from "../errors.ts";
-import { type Dials, dialSpecs } from "./dials.ts";
+import { dialSpecs, type FitDials } from "./dials.ts";
 import { heldOutEvaluator } from "./held-out.ts";
 import { type LoopState, type StepReport, trainLoop } from "./loop.ts";
 import { checkMemory, stepSize } from "./memory.ts";
@@ -33,7 +33,7 @@ export interface Fit<Row> {
   /** What `collate` returns, without `num_items` and dials. */
   readonly batchSpec: Tree<TensorSpec>;
   /** What changes from step to step beside the parameters. */
-  readonly dials?: Dials | undefined;
+  readonly dials?: FitDials | undefined;
   /** From the metrics' sums over micro-batches to what is shown; metrics are means over all items, so most stay. */
   readonly summary?: ((sums: Record<string, number>) => Record<string, number>) | undefined;
   readonly rows: Rows<Row>;
@@ -112,7 +112,15 @@ export async function fitRows<Row>(
       maxGradNorm: o.maxGradNorm > 0 ? o.maxGradNorm : undefined,
       parameters: from ? trainable.trainedOf(await from.model()) : trainable.parameters,
       batchSpec: frozen.spec(batchSpec),
-      dials,
+      dials: dials && {
+        ...dials,
+        next: (now, facts) =>
+          dials.next(now, {
+            ...facts,
+            engine,
+            model: async () => trainable.modelWith(await facts.parameters()),
+          }),
+      },
       summary,
       accumulate: o.gradientAccumulation > 1,
       totalSteps,

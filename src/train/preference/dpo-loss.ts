@@ -9,6 +9,7 @@
 import {
   add,
   div,
+  expand,
   maximum,
   mul,
   neg,
@@ -17,6 +18,7 @@ import {
   sum,
   type Tensor,
   type Tree,
+  zerosLike,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import type { Loss } from "../loop/step.ts";
@@ -50,7 +52,8 @@ export const dpoLoss =
     const figures = responseFigures(config, params, batch, { weighted: useWeighting });
     const logps = sidesOf(figures.logps);
     const whole = sidesOf(figures.whole);
-    const referenceLogps = sidesOf(batch.reference as Tensor);
+    // without a reference log-ratios are log-probabilities
+    const referenceLogps = sidesOf((batch.reference as Tensor | undefined) ?? zerosLike(figures.logps));
     const lengths = sidesOf(batch.lengths as Tensor);
     const chosen = sub(logps.chosen, referenceLogps.chosen);
     const rejected = sub(logps.rejected, referenceLogps.rejected);
@@ -71,6 +74,11 @@ export const dpoLoss =
       metrics: {
         ...rewardMetrics({ chosen: mul(chosen, beta), rejected: mul(rejected, beta) }, logps, mean),
         ...(rpoAlpha > 0 && { nll_loss: nll }),
+        ...Object.fromEntries(
+          (["beta", "kl"] as const).flatMap((name) =>
+            batch[name] ? [[name, mean(expand(batch[name] as Tensor, chosen.shape))]] : [],
+          ),
+        ),
       },
     };
   };

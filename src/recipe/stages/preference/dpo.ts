@@ -4,7 +4,7 @@ import { dpo } from "../../../train/dpo.ts";
 import { dpoDefaults as d } from "../../../train/dpo-options.ts";
 import { fDivergenceNames } from "../../../train/preference/divergences.ts";
 import { preferenceLossNames } from "../../../train/preference/preference-losses.ts";
-import { choice, choices, flag, fromZero, number, numbers, positive, share } from "../../keys.ts";
+import { choice, choices, count, flag, fromZero, number, numbers, positive, share } from "../../keys.ts";
 import { stageKind } from "../../stage.ts";
 import { nextOf, preferenceKeys, refModelKey } from "./keys.ts";
 import { runPairs } from "./run-pairs.ts";
@@ -40,6 +40,14 @@ export const dpoStage = stageKind({
     ...preferenceKeys.before,
     ...refModelKey,
     ...lossKeys,
+    reference_free: flag("log-probabilities in place of log-ratios: no reference", {
+      default: d.referenceFree,
+    }),
+    target_kl: positive("turn beta so that the KL to the reference is this, in nats a response"),
+    beta_min: positive("beta is never turned below", { default: d.betaMin }),
+    beta_max: positive("nor above", { default: d.betaMax }),
+    kl_steps: count("steps between two measurements of the KL", { default: d.klSteps }),
+    kl_prompts: count("prompts that are answered for one", { default: d.klPrompts }),
     rpo_alpha: fromZero("weight of the chosen answers' negative log-likelihood (default: none)"),
     ...preferenceKeys.after(d),
   }),

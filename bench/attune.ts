@@ -28,6 +28,14 @@ import type { ModelSize } from "./cases.ts";
 import { matmulPeak } from "./peak.ts";
 import type { Answer, Commands } from "./peer.ts";
 import type { WorkOptions } from "./rlhf-work.ts";
+import {
+  type GoldRequest,
+  goldOf,
+  ppoToReward,
+  prepareToReward,
+  type ToRewardRequest,
+} from "./to-reward/attune.ts";
+import type { TaskOptions } from "./to-reward/task.ts";
 
 export const ready = `attune, Node ${process.versions.node}`;
 
@@ -189,6 +197,9 @@ export const commands: Commands = {
   dpo: rlhfCommand(dpoUpdates),
   reward: rlhfCommand(rewardUpdates),
   ppo: rlhfCommand(ppoIterations),
+  prepare_to_reward: (request) => prepareToReward(request as unknown as TaskOptions, threads),
+  ppo_to_reward: (request) => ppoToReward(request as unknown as ToRewardRequest, threads),
+  gold: (request) => goldOf(request as unknown as GoldRequest, threads),
   close: async () => {
     await kept?.engine.dispose();
     await closeGenerator();

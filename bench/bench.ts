@@ -18,6 +18,8 @@ export interface Options {
   readonly cases: readonly string[];
   readonly runs: number;
   readonly threads: number;
+  /** Search hyper-parameters anew where a benchmark has a grid of them. */
+  readonly grid: boolean;
 }
 
 /** What `--peer` may name. */

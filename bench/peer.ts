@@ -10,7 +10,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-export type Answer = Readonly<Record<string, number>>;
+export type Answer = Readonly<Record<string, number | readonly number[]>>;
 export type Commands = Readonly<Record<string, (request: never) => Promise<Answer> | Answer>>;
 
 interface Message {

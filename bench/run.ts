@@ -13,10 +13,20 @@ import { memory } from "./memory.ts";
 import { optimum } from "./optimum.ts";
 import { rlhf } from "./rlhf.ts";
 import { startup } from "./startup.ts";
+import { ppoToReward } from "./to-reward/ppo-to-reward.ts";
 import { trainStep } from "./train-step.ts";
 import { world } from "./world.ts";
 
-const benches: readonly Bench[] = [trainStep, generate, memory, startup, optimum, world, ...rlhf];
+const benches: readonly Bench[] = [
+  trainStep,
+  generate,
+  memory,
+  startup,
+  optimum,
+  world,
+  ...rlhf,
+  ppoToReward,
+];
 
 const usage = `npm run bench -- [options]
 
@@ -26,6 +36,7 @@ const usage = `npm run bench -- [options]
   --json FILE           write the figures as JSON; - is standard output
   --runs N              measured runs after the warm-up, 5 by default
   --threads N           threads of every contestant, all cores by default
+  --grid                search the settings of ppo-to-reward and write bench/to-reward/grid.json instead of measuring
   --list                the names of the benchmarks
 `;
 
@@ -42,6 +53,7 @@ function parse(args: string[]) {
       json: text,
       runs: text,
       threads: text,
+      grid: flag,
       list: flag,
       help: flag,
     };
@@ -78,7 +90,8 @@ async function main(args: string[]): Promise<void> {
   const peers = names(given.peer ?? "none");
   oneOf(peers, [...families, "none"], "--peer");
   const threads = count(given.threads, availableParallelism(), "--threads");
-  const options = { peers, cases: names(given.case), runs: count(given.runs, 5, "--runs"), threads };
+  const runs = count(given.runs, 5, "--runs");
+  const options = { peers, cases: names(given.case), runs, threads, grid: given.grid ?? false };
   const command = ["npm run bench --", ...args].join(" ");
   const context = new Context(options, { command, machine: machine(threads) });
   const load = loadavg()[0] as number; // 0 on Windows, which has none

@@ -14,6 +14,7 @@
 export * from "./array.ts";
 export { checkpoint } from "./autodiff/checkpoint.ts";
 export { grad, gradientOf, type LossFunction, valueAndGrad } from "./autodiff/grad.ts";
+export { inChunks, type RowFunction } from "./autodiff/in-chunks.ts";
 export { type CompileOptions, compile, type Program, type Provider } from "./compile.ts";
 export {
   type CompiledScanBody,

@@ -12,7 +12,9 @@ import {
   type Dim,
   flatten,
   type HostArray,
+  inChunks,
   matmul,
+  mul,
   type Shape,
   type Tensor,
   type TensorSpec,
@@ -25,6 +27,7 @@ import { families, type ScoreHead } from "./families/index.ts";
 import { causalMask, encoderMask, weightsOf } from "./families/layers.ts";
 import { type RaggedBatch, raggedSequence } from "./families/ragged.ts";
 import { type Attend, gridSequence } from "./families/sequence.ts";
+import { tracing } from "./tracing.ts";
 
 /** One batch of token rows. */
 export interface TokenBatch {
@@ -141,6 +144,36 @@ export function outputProjection(config: ModelConfig, params: Tree<Tensor>): Ten
 /** Logits [N, V] of hidden rows [N, C]. */
 export const logitsOf = (config: ModelConfig, params: Tree<Tensor>, hidden: Tensor): Tensor =>
   matmul(hidden, outputProjection(config, params), { transposeB: true });
+
+/**
+ * Figures of rows of logits, each [N], such as the log-probability of a token. Where the trace asks for chunks, only so
+ * many rows of logits are ever there, forward and backward.
+ *
+ * @param hidden [N, C]
+ * @param rows what else `fn` reads of each row, [N, ...]
+ * @param scale a scalar on the logits, which gets no gradient, such as an inverse temperature
+ */
+export function logitFigures<R extends Record<string, Tensor>, K extends string>(
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  hidden: Tensor,
+  { rows, scale }: { readonly rows: R; readonly scale?: Tensor },
+  fn: (logits: Tensor, rows: R) => Record<K, Tensor>,
+): Record<K, Tensor> {
+  const { logitsChunk } = tracing();
+  const of = (part: Tensor, projection: Tensor, own: R) => {
+    const logits = matmul(part, projection, { transposeB: true });
+    return fn(scale ? mul(logits, scale) : logits, own);
+  };
+  const projection = outputProjection(config, params);
+  if (logitsChunk === undefined) return of(hidden, projection, rows);
+  return inChunks(
+    ({ hidden: part, ...own }, shared) => of(part as Tensor, shared.projection, own as unknown as R),
+    { ...rows, hidden },
+    { projection },
+    logitsChunk,
+  );
+}
 
 /** Scores [N, labels] of pooled hidden rows [N, C]. */
 export function scoresOf(config: ModelConfig, params: Tree<Tensor>, hidden: Tensor): Tensor {

@@ -8,6 +8,8 @@
 export interface Tracing {
   /** The inner values of every layer are computed again when its gradient is wanted; only its input is kept. */
   readonly recompute?: boolean | undefined;
+  /** Rows of logits that are there at a time; all when left out. */
+  readonly logitsChunk?: number | undefined;
 }
 
 let current: Tracing = {};

@@ -12,6 +12,7 @@ import type { Node, Tensor } from "../tensor.ts";
 import { flatten, mapTree, type Tree } from "../tree.ts";
 import { recompute } from "./checkpoint.ts";
 import { gradientRules, withoutGradient } from "./gradients.ts";
+import { chunkedGradients } from "./in-chunks.ts";
 
 /**
  * The gradient of a scalar with respect to tensors; zeros where it does not depend on them.
@@ -38,6 +39,11 @@ export function gradientOf(loss: Tensor, wrt: readonly Tensor[], seed?: Tensor):
     const dys = node.outputs.map((y) => gradients.get(y));
     if (node.op === "checkpoint") {
       for (const [y, dy] of recompute(node, dys)) send(y, dy);
+      continue;
+    }
+    if (node.op === "inChunks") {
+      const needed = (x: Tensor) => depends(x.node);
+      for (const [x, dx] of chunkedGradients(node, { dys, needed, gradientOf })) send(x, dx);
       continue;
     }
     const rule = gradientRules[node.op];

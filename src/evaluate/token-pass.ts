@@ -26,7 +26,7 @@ import {
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import type { RaggedBatch } from "../models/families/ragged.ts";
-import { hiddenStates } from "../models/model.ts";
+import { hiddenStates, logitFigures } from "../models/model.ts";
 import { exactKl } from "./kl.ts";
 
 /** What a pass reads: sequences as ragged rows, their M response tokens, and 1 / the temperature of sampling. */
@@ -50,8 +50,13 @@ export type TokenFigure = (weights: Tree<Tensor>, batch: TokenBatchOf) => Tensor
 /** log pi(token) in nats, at the temperature of sampling. */
 export const logProbsFigure =
   (config: ModelConfig, parametersOf: (weights: Tree<Tensor>) => Tree<Tensor>): TokenFigure =>
-  (weights, batch) =>
-    tokenLogProbs(logitsFigure(config, parametersOf(weights), batch), batch.tokens);
+  (weights, { ragged, tokens, inverse_temperature }) => {
+    const params = parametersOf(weights);
+    const rows = { rows: { tokens }, scale: inverse_temperature };
+    return logitFigures(config, params, hiddenStates(config, params, ragged), rows, (logits, own) => ({
+      logProbs: tokenLogProbs(logits, own.tokens),
+    })).logProbs;
+  };
 
 /** Logits of the response tokens, [M, V], at the temperature of sampling. */
 export const logitsFigure = (

@@ -134,6 +134,7 @@ export const runKeys = (d: Defaults) => ({
   gradient_checkpointing: flag("compute each layer again in the backward pass instead of keeping it", {
     default: d.gradientCheckpointing,
   }),
+  logits_chunk_size: count("rows of logits that are in memory at a time (default: all)"),
   save_steps: count("steps between checkpoints (default: a tenth of all)"),
   save_total_limit: count("checkpoints that are kept", { default: d.saveTotalLimit }),
   memory_check: flag("refuse to start when a step seems not to fit into memory", { default: true }),

@@ -76,6 +76,12 @@ describe.each(Object.entries(trainers))("%s", (name, train) => {
     expect(largest(values(plain.model), values(again.model))).toBeLessThan(2e-5);
   });
 
+  it("computes logits in chunks that do not divide the rows, and ends where it would end without", async () => {
+    const [plain, chunked] = [await run({}), await run({ logitsChunkSize: 7 })];
+    expect(largest(values(plain.model), values(chunked.model))).toBeLessThan(2e-5);
+    expect(chunked.metrics.mean_token_accuracy).toBe(plain.metrics.mean_token_accuracy);
+  });
+
   it("gives the moving average of its weights, and saves the last ones beside it", async () => {
     const outputDir = join(folder, name);
     const plain = await run({ loadBestModelAtEnd: false });

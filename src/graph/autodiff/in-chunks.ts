@@ -20,6 +20,7 @@ import {
   minimum,
   mul,
   reshape,
+  stopGradient,
   sum,
 } from "../ops/index.ts";
 import { scan } from "../scan.ts";
@@ -32,6 +33,10 @@ export type RowFunction<R extends Named, S extends Named, K extends string> = (
   rows: R,
   shared: S,
 ) => Record<K, Tensor>;
+
+/** The same values, of which a gradient goes no further. */
+const leaves = <T extends Named>(tensors: T): T =>
+  Object.fromEntries(Object.entries(tensors).map(([name, x]) => [name, stopGradient(x)])) as T;
 
 /** What the walk that differentiates gives to a chunked node. */
 export interface ChunkWalk {
@@ -98,15 +103,17 @@ export function inChunks<R extends Named, S extends Named, K extends string>(
     };
     const { carry, ys } = scan(
       (sums: Named, _, i) => {
-        const own = chunkOf(rows, i);
-        const figures = fn(own, shared) as Named;
+        // What goes into a chunk is a leaf of its gradient: rows and weights may depend on each other outside.
+        const own = leaves(chunkOf(rows, i));
+        const parts = leaves(shared);
+        const figures = fn(own, parts) as Named;
         const real = less(numbersOf(i), total);
-        const terms = Object.entries(chunkOf(known, i)).map(([name, dy]) =>
+        const terms = Object.entries(leaves(chunkOf(known, i))).map(([name, dy]) =>
           sum(mul(figures[name] as Tensor, mul(dy, cast(real, dy.dtype)))),
         );
         const targets = [
           ...wanted.rows.map(([name]) => own[name] as Tensor),
-          ...wanted.shared.map(([, x]) => x),
+          ...wanted.shared.map(([name]) => parts[name] as Tensor),
         ];
         const gradients = gradientOf(addAll(terms), targets);
         const ofShared = gradients.slice(wanted.rows.length);

@@ -30,7 +30,7 @@ import {
   where,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
-import { hiddenStates, logitsOf, type TokenBatch } from "../../models/model.ts";
+import { hiddenStates, logitFigures, type TokenBatch } from "../../models/model.ts";
 import type { Loss } from "./step.ts";
 
 export interface LanguageModelLossOptions {
@@ -47,12 +47,17 @@ export function labelSums(
 ): Record<"nll" | "count", Tensor> & { correct?: Tensor } {
   const hidden = hiddenStates(config, params, batch as unknown as TokenBatch); // [B T, C]
   const { rows, ids, weights } = labelledRows(hidden, batch);
-  const logits = logitsOf(config, params, rows); // [N, V]
-  const nll = neg(sum(mul(tokenLogProbs(logits, ids), weights)));
+  const { logProbs, best } = logitFigures(config, params, rows, { rows: { ids } }, (logits, own) => {
+    const isBest = () =>
+      greaterEqual(gatherAlong(logits, expandDims(own.ids, 1)), max(logits, -1, { keepDims: true })); // [N, 1]
+    return {
+      logProbs: tokenLogProbs(logits, own.ids),
+      ...(accuracy && { best: cast(reshape(isBest(), own.ids.shape), logits.dtype) }),
+    } as Record<"logProbs" | "best", Tensor>;
+  });
+  const nll = neg(sum(mul(logProbs, weights)));
   const count = sum(weights);
-  if (!accuracy) return { nll, count };
-  const best = greaterEqual(gatherAlong(logits, expandDims(ids, 1)), max(logits, -1, { keepDims: true })); // [N, 1]
-  return { nll, count, correct: sum(mul(cast(reshape(best, [-1]), logits.dtype), weights)) };
+  return { nll, count, ...(accuracy && { correct: sum(mul(best, weights)) }) };
 }
 
 /** The hidden states that predict labels, [N, C]: those that the batch names, or all, with weight 0 where none is. */

@@ -39,4 +39,11 @@ describe("a train step", () => {
       ),
     patience,
   );
+
+  it(
+    "takes less than half the memory with logits in chunks, of long rows and a large vocabulary",
+    () =>
+      expectLess({ rows: 8, length: 256, vocabSize: 12_000, numLayers: 1 }, { logitsChunkSize: 128 }, 0.5),
+    patience,
+  );
 });

@@ -23,9 +23,13 @@ export type Loss = (params: Tree<Tensor>, batch: Tree<Tensor>) => { loss: Tensor
 /** What of a trainer's options decides how its models are traced. */
 export interface TracingOptions {
   readonly gradientCheckpointing?: boolean | undefined;
+  readonly logitsChunkSize?: number | undefined;
 }
 
-export const tracingOf = ({ gradientCheckpointing: recompute }: TracingOptions): Tracing => ({ recompute });
+export const tracingOf = ({
+  gradientCheckpointing: recompute,
+  logitsChunkSize: logitsChunk,
+}: TracingOptions): Tracing => ({ recompute, logitsChunk });
 
 /** The same loss, whose models are traced as the options say. */
 export const tracedLoss =

@@ -92,6 +92,8 @@ export interface TrainerOptions {
   readonly overwrite?: boolean;
   /** The backward pass computes each layer again from its input instead of keeping its inner values. */
   readonly gradientCheckpointing?: boolean;
+  /** Rows of logits that are in memory at a time, forward and backward; by default all. */
+  readonly logitsChunkSize?: number;
   /** Refuse to start when a step is estimated not to fit into memory. Default true. */
   readonly memoryCheck?: boolean;
   /** In place of the trainer's own loss. */
@@ -192,6 +194,7 @@ export function optimizerOf(options: TrainerOptions & EpsilonPlacement): Optimiz
 }
 
 const atLeastOne = [
+  "logitsChunkSize",
   "batchSize",
   "gradientAccumulation",
   "maxSteps",

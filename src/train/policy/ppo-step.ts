@@ -22,10 +22,12 @@ import {
 import { createEngine } from "../../graph/node.ts";
 import { randomBits } from "../../graph/random.ts";
 import { loadModel, type Model } from "../../models/load.ts";
+import { traced } from "../../models/tracing.ts";
 import { schedule } from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
 import { checkMemory, stepSize } from "../loop/memory.ts";
 import { checkVocabulary } from "../loop/same-vocabulary.ts";
+import { tracingOf } from "../loop/step.ts";
 import { trainableOf } from "../loop/trainable.ts";
 import { optimizerOf } from "../loop/trainer-options.ts";
 import { type PpoSettings, type PpoStepOptions, settingsOf } from "../ppo-options.ts";
@@ -133,7 +135,7 @@ export async function createPpo(
     ? baseOf
     : (all: Tree<Tensor>): Tree<Tensor> => all.fixed as Tree<Tensor>;
   const pass = (figure: TokenFigure, still: Tree<HostArray> = {}) =>
-    createTokenPass(engine, figure, {
+    createTokenPass(engine, (all, batch) => traced(tracingOf(o), () => figure(all, batch)), {
       weights: { params: trainedSpecs(parts), frozen: frozenSpecs(parts) },
       fixed: still,
       batchSize: o.batchSize,

@@ -35,7 +35,7 @@ import {
   where,
   zipTree,
 } from "../../graph/index.ts";
-import { hiddenStates } from "../../models/model.ts";
+import { hiddenStates, logitFigures } from "../../models/model.ts";
 import { traced } from "../../models/tracing.ts";
 import { clipFactor, globalNorm, type Optimizer } from "../../optim/index.ts";
 import { type TracingOptions, tracingOf } from "../loop/step.ts";
@@ -99,9 +99,19 @@ export function ppoLoss(parts: PpoParts, options: UpdateOptions) {
 
     const params = policyTree(weights);
     const hidden = hiddenStates(parts.config, params, ragged); // [M, C]
-    const logits = temperedLogits(parts.config, params, hidden, batch.inverse_temperature as Tensor);
+    const { logProbs, entropy } = logitFigures(
+      parts.config,
+      params,
+      hidden,
+      { rows: { tokens: own("tokens") }, scale: batch.inverse_temperature as Tensor },
+      (logits, { tokens }) =>
+        ({
+          logProbs: tokenLogProbs(logits, tokens),
+          ...(options.entropyCoef !== 0 && { entropy: entropyOf(logits) }),
+        }) as Record<"logProbs" | "entropy", Tensor>,
+    );
     const terms = {
-      logProbs: tokenLogProbs(logits, own("tokens")),
+      logProbs,
       oldLogProbs: own("old_log_probs"),
       ...(options.klTerm && { refLogProbs: own("ref_log_probs") }),
       advantages: own("advantages"),
@@ -118,7 +128,7 @@ export function ppoLoss(parts: PpoParts, options: UpdateOptions) {
     let loss = add(policy, mul(value, options.vfCoef));
     const extra: Named = {};
     if (options.entropyCoef !== 0) {
-      extra.entropy = perToken(entropyOf(logits));
+      extra.entropy = perToken(entropy);
       loss = sub(loss, mul(extra.entropy, options.entropyCoef));
     }
     if (options.klTerm && terms.refLogProbs) {

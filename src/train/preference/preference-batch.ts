@@ -37,7 +37,7 @@ import {
   tokenLogProbs,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
-import { hiddenStates, logitsOf, tokenSpec } from "../../models/model.ts";
+import { hiddenStates, logitFigures, tokenSpec } from "../../models/model.ts";
 import type { Rows } from "../loop/plan.ts";
 import type { Sides } from "./preference-losses.ts";
 
@@ -221,19 +221,25 @@ export function responseFigures(
   >;
   const discounts = batch.discounts as Tensor | undefined;
   const hidden = hiddenStates(config, params, { input_ids, position_ids, branch_ids }); // [B T, C]
-  const logits = logitsOf(config, params, gather(hidden, places)); // [N, V]
-  const logProbs = tokenLogProbs(logits, tokens); // [N]
+  const { logProbs, aligned } = logitFigures(
+    config,
+    params,
+    gather(hidden, places),
+    { rows: { tokens } },
+    (logits, own) => {
+      const logProbs = tokenLogProbs(logits, own.tokens); // [N]
+      const collision = () => logSumExp(mul(logSoftmax(stopGradient(logits)), 2)); // [N, 1]
+      const aligned = () => sub(stopGradient(logProbs), reshape(collision(), own.tokens.shape));
+      return { logProbs, ...(weighted && { aligned: aligned() }) } as Record<"logProbs" | "aligned", Tensor>;
+    },
+  );
   const none = reshape(full(lengths.shape as Dim[], 0), [-1]); // [B K]
   const sums = (x: Tensor) => reshape(scatterAddRows(none, owners, x), lengths.shape);
   const whole = sums(logProbs);
-  const aligned = () => {
-    const collision = logSumExp(mul(logSoftmax(stopGradient(logits)), 2)); // [N, 1]
-    return sums(sub(stopGradient(logProbs), reshape(collision, tokens.shape)));
-  };
   return {
     logps: discounts ? sums(mul(logProbs, discounts)) : whole,
     whole,
-    ...(weighted && { weights: exp(div(aligned(), maximum(lengths, 1))) }),
+    ...(weighted && { weights: exp(div(stopGradient(sums(aligned)), maximum(lengths, 1))) }),
   };
 }
 

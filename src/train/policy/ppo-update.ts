@@ -7,7 +7,6 @@
  * response tokens divided by those of the whole minibatch, so how it is cut into micro-batches changes nothing.
  */
 
-import { temperedLogits } from "../../data/response-rows.ts";
 import {
   abs,
   add,

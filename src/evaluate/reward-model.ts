@@ -5,7 +5,9 @@
 import type { RowList } from "../data/list.ts";
 import type { Pair } from "../data/pair.ts";
 import type { Engine } from "../graph/index.ts";
-import { createScorer, type ScoredModel, type ScorerOptions } from "../reward/scorer.ts";
+import { type CombineOptions, combined } from "../reward/ensemble/combine.ts";
+import type { Normalisation } from "../reward/normalisation.ts";
+import { createHeadScorer, type ScoredModel, type ScorerOptions } from "../reward/scorer.ts";
 import { mean, quantile, standardDeviation } from "./bootstrap.ts";
 import { type Calibration, marginCalibration } from "./calibration.ts";
 import { pearson } from "./correlation.ts";
@@ -40,6 +42,16 @@ export interface RewardModelReport {
   /** Of the normalised scores of all responses. */
   readonly mean: number;
   readonly std: number;
+  /** Of an ensemble. */
+  readonly ensemble?: EnsembleReport;
+}
+
+/** How the members of an ensemble judge, and whether their disagreement tells where they are wrong. */
+export interface EnsembleReport {
+  /** Of each member alone. */
+  readonly accuracy: readonly number[];
+  /** Mean variance of the normalised scores over the members, of the responses in pairs judged rightly, and wrongly. */
+  readonly disagreement: { readonly right: number; readonly wrong: number };
 }
 
 /** Scores of pairs, and what is known of them. */
@@ -54,36 +66,85 @@ export interface ScoredPair {
 
 const sides = ["chosen", "rejected"] as const;
 
-/** Scores the pairs, ties left out, and reports. */
-export async function evaluateRewardModel(
+/** Scores the pairs, ties left out, and reports; a model with several scores is an ensemble, combined as asked. */
+export const evaluateRewardModel = (
   engine: Engine,
   model: ScoredModel,
   pairs: RowList<Pair>,
-  options: ScorerOptions = {},
+  options: ScorerOptions & CombineOptions = {},
+): Promise<RewardModelReport> => evaluateRewardModels(engine, [model], pairs, options);
+
+/** The same of an ensemble of models. */
+export async function evaluateRewardModels(
+  engine: Engine,
+  models: readonly ScoredModel[],
+  pairs: RowList<Pair>,
+  options: ScorerOptions & CombineOptions = {},
 ): Promise<RewardModelReport> {
   const decided = [...pairs].filter(({ tie }) => !tie);
-  const scorer = await createScorer(engine, model, options);
-  try {
-    const rows = decided.flatMap(({ prompt, ...pair }) => sides.map((side) => [...prompt, ...pair[side]]));
-    const scores = await scorer.scores(rows, { raw: true });
-    return rewardModelReport(
-      decided.map(({ row, ...pair }, i): ScoredPair => {
-        const levels = { chosen: row.level_chosen, rejected: row.level_rejected };
-        return {
-          chosen: scores[2 * i] as number,
-          rejected: scores[2 * i + 1] as number,
-          lengths: { chosen: pair.chosen.length, rejected: pair.rejected.length },
-          ...(levels.chosen !== undefined &&
-            levels.rejected !== undefined && {
-              levels: { chosen: String(levels.chosen), rejected: String(levels.rejected) },
-            }),
-        };
-      }),
-      scorer.normalisation,
-    );
-  } finally {
-    await scorer.dispose();
+  const rows = decided.flatMap(({ prompt, ...pair }) => sides.map((side) => [...prompt, ...pair[side]]));
+  const members: { readonly scores: readonly number[]; readonly normalisation: Normalisation }[] = [];
+  for (const model of models) {
+    const scorer = await createHeadScorer(engine, model, options);
+    const heads = await scorer.scores(rows).finally(() => scorer.dispose());
+    for (const [i, scores] of heads.entries())
+      members.push({ scores, normalisation: scorer.normalisations[i] as Normalisation });
   }
+  const { scores, disagreement } = combined(
+    members.map((member) => member.scores),
+    options,
+  );
+  // In the scale of training, in which margins are log-odds: of an ensemble the mean of the members' scales.
+  const shift = members.length === 1 ? (members[0]?.normalisation.mean as number) : 0;
+  const scale = mean(members.map(({ normalisation }) => normalisation.std));
+  const report = rewardModelReport(
+    decided.map((pair, i) =>
+      scoredPair(pair, scores[2 * i] as number, scores[2 * i + 1] as number, { shift, scale }),
+    ),
+    { mean: shift, std: scale },
+  );
+  if (members.length === 1) return report;
+  return { ...report, ensemble: ensembleReport(members, scores, disagreement) };
+}
+
+function scoredPair(
+  { row, ...pair }: Pair,
+  chosen: number,
+  rejected: number,
+  { shift, scale }: { readonly shift: number; readonly scale: number },
+): ScoredPair {
+  const levels = { chosen: row.level_chosen, rejected: row.level_rejected };
+  return {
+    chosen: chosen * scale + shift,
+    rejected: rejected * scale + shift,
+    lengths: { chosen: pair.chosen.length, rejected: pair.rejected.length },
+    ...(levels.chosen !== undefined &&
+      levels.rejected !== undefined && {
+        levels: { chosen: String(levels.chosen), rejected: String(levels.rejected) },
+      }),
+  };
+}
+
+/** Margins of rows that are chosen and rejected in turn. */
+const marginsOf = (scores: readonly number[]): number[] =>
+  Array.from(
+    { length: scores.length / 2 },
+    (_, i) => (scores[2 * i] as number) - (scores[2 * i + 1] as number),
+  );
+
+function ensembleReport(
+  members: readonly { readonly scores: readonly number[] }[],
+  scores: readonly number[],
+  disagreement: readonly number[],
+): EnsembleReport {
+  const margins = marginsOf(scores);
+  const among = (isMeant: (margin: number) => boolean) =>
+    disagreement.filter((_, i) => isMeant(margins[i >> 1] as number));
+  const meanOr0 = (values: readonly number[]) => (values.length === 0 ? 0 : mean(values));
+  return {
+    accuracy: members.map((member) => accuracyOf(marginsOf(member.scores))),
+    disagreement: { right: meanOr0(among((d) => d > 0)), wrong: meanOr0(among((d) => d <= 0)) },
+  };
 }
 
 /** The report of scores. */

@@ -19,6 +19,7 @@ const holdsModel = async (dir: string): Promise<boolean> =>
 /** Folders of a run that hold models of their own, and what an error calls them. */
 const parts = [
   { folder: "checkpoints", what: "a run without a model yet, its checkpoints are" },
+  { folder: "members", what: "an ensemble of reward models, name one of its members:" },
   { folder: "stages", what: "a run of several stages, name one of them:" },
 ] as const;
 

@@ -33,7 +33,7 @@ export async function runStageAlone(
         return reward;
       },
     });
-    if (result.reason !== "stopped")
+    if (result.reason !== "stopped" && result.members === undefined)
       await writeStageCard(options.dir, { name: basename(options.dir), kind, keys, trained: result });
     return result;
   } finally {

@@ -55,7 +55,7 @@ export function createPlace(
       const reward = await rewardOf(specification, {
         recipe,
         engine,
-        stageDir: (name) => join(stageDir(dir, name), "model"),
+        stageDir: (name) => stageDir(dir, name),
         policy,
       });
       opened.push(reward);

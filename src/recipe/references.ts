@@ -1,15 +1,19 @@
 /** Which stages a recipe's values name: as a model, as data, or anywhere inside a reward. */
+import { ensembleOfText } from "../reward/spec.ts";
 import type { StageKeys, StageKind } from "./stage.ts";
 
 const dataKeys = ["data", "eval_data", "normalize_data"];
 
 /** Every text in a value, with its weight (`0.5*judge`, `pairs=2`) taken off. */
 export function namesIn(value: unknown): string[] {
-  if (typeof value === "string") return [value.replace(/^\s*[-+.\d]+\s*\*\s*/, "").replace(/=[.\d]+$/, "")];
+  if (typeof value === "string") {
+    const name = value.replace(/^\s*[-+.\d]+\s*\*\s*/, "");
+    return ensembleOfText(name)?.ensemble.flatMap(namesIn) ?? [name.replace(/=[.\d]+$/, "")];
+  }
   if (Array.isArray(value)) return value.flatMap(namesIn);
   if (typeof value !== "object" || value === null) return [];
-  const { model, reward } = value as { model?: unknown; reward?: unknown };
-  return [model, reward].flatMap(namesIn);
+  const { model, reward, ensemble } = value as Record<string, unknown>;
+  return [model, reward, ensemble].flatMap(namesIn);
 }
 
 /** The names that a stage's keys use, each with its key. */

@@ -4,6 +4,7 @@ import type { Engine } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
 import { openReward } from "../reward/node-open.ts";
 import type { OpenedReward, RewardInput } from "../reward/reward.ts";
+import { ensembleOfText } from "../reward/spec.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** Scores by axis; `overall` is there unless nothing is scored. */
@@ -24,7 +25,7 @@ export function axesOf(specification: unknown): ((batch: readonly RewardInput[])
 export interface RewardPlace {
   readonly engine: Engine;
   readonly policy?: Model | undefined;
-  /** Where the model of an earlier stage lies. */
+  /** The folder of an earlier stage. */
   readonly stageDir?: ((name: string) => string) | undefined;
   readonly recipe?: Recipe | undefined;
 }
@@ -47,13 +48,16 @@ function resolved(specification: unknown, place: RewardPlace): unknown {
     const part = weighted.exec(specification);
     if (part && !Number.isNaN(Number(part[1])))
       return { weight: Number(part[1]), reward: resolved(part[2], place) };
+    const several = ensembleOfText(specification);
+    if (several) return resolved(several, place);
     const isStage = place.recipe?.stages.some(({ name }) => name === specification);
     return isStage && place.stageDir ? { model: place.stageDir(specification) } : specification;
   }
   if (Array.isArray(specification)) return specification.map((part) => resolved(part, place));
   if (typeof specification !== "object" || specification === null) return specification;
-  const { reward, model } = specification as { reward?: unknown; model?: unknown };
+  const { reward, model, ensemble } = specification as Record<string, unknown>;
   if (reward !== undefined) return { ...specification, reward: resolved(reward, place) };
+  if (ensemble !== undefined) return { ...specification, ensemble: resolved(ensemble, place) };
   const found = typeof model === "string" ? resolved(model, place) : undefined;
   return typeof found === "object" ? { ...specification, ...found } : specification;
 }

@@ -6,6 +6,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Engine, flatten } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
+import { isEnsemble } from "../reward/ensemble/node-folder.ts";
 import { checkPush, pushToHub } from "../runs/hub-push.ts";
 import { lockFolder } from "../runs/lock.ts";
 import { makeFolder } from "../runs/make-folder.ts";
@@ -116,7 +117,7 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
         if (evaluation) evaluations[waiting] = evaluation;
         if (evaluation && waiting !== name) options.onEvaluation?.(waiting, evaluation);
       }
-      if (!done && kind.leavesModel)
+      if (!done && kind.leavesModel && !isEnsemble(folder))
         await writeCard(stage, now, { place, options, evaluation: evaluations[name] });
       if (stage.push_to_hub !== undefined && !now.pushed && !signal.aborted) {
         now = await push(folder, now, stage.push_to_hub, signal);
@@ -235,20 +236,20 @@ async function runStage(
   } finally {
     await place.closeRewards();
   }
-  const { model, metrics, steps, reason, best, data, rewardModel } = result;
+  const { model, metrics, steps, reason, best, data, rewardModel, members } = result;
   const record: StageRecord = {
     ...base,
     status: reason === "stopped" ? "stopped" : "done",
     seconds: seconds(),
     steps,
-    model: { ...base.model, family: model.config.family, parameters: parameterCount(model) },
+    model: { ...base.model, family: model.config.family, parameters: parameterCount(model) * (members ?? 1) },
     data,
     metrics,
     ...(best && { best }),
     ...(rewardModel && { reward_model: rewardModel }),
   };
   await writeJson(path, record);
-  if (record.status === "done") place.keep(name, model);
+  if (record.status === "done" && members === undefined) place.keep(name, model);
   return record;
 }
 

@@ -50,6 +50,8 @@ export interface StageResult {
   readonly reason: "done" | "stopped" | "no improvement";
   readonly best?: { readonly step: number; readonly value: number };
   readonly data: { readonly rows: number; readonly skipped: number; readonly tokens?: number };
+  /** Models in the stage's folder that are an ensemble; `model` is the first of them. */
+  readonly members?: number;
   /** Of a reward model: accuracy, calibration and what else the report shows. */
   readonly rewardModel?: object;
 }

@@ -13,10 +13,11 @@ import { configuredTemplate } from "../models/chat/chat-template.ts";
 import type { Model } from "../models/load.ts";
 import { sameTokenizer } from "../models/tokenizer/same-tokenizer.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { type CombineOptions, combined } from "./ensemble/combine.ts";
 import { checked, type OpenedReward, RewardError, type RewardInput } from "./reward.ts";
-import { createScorer, type ScorerOptions } from "./scorer.ts";
+import { createHeadScorer, type ScorerOptions } from "./scorer.ts";
 
-export interface CheckpointRewardOptions extends ScorerOptions {
+export interface CheckpointRewardOptions extends ScorerOptions, CombineOptions {
   readonly engine: Engine;
   /** Of the policy whose ids are scored; without it everything is read as text. */
   readonly policyTokenizer?: Tokenizer;
@@ -40,7 +41,7 @@ export interface CheckpointReward extends OpenedReward {
 export type RowOfResponse = (input: RewardInput) => number[];
 
 /**
- * Opens a reward model as a reward.
+ * Opens a reward model as a reward. One with several scores, an ensemble that shares its backbone, gives them as `parts`.
  *
  * @throws RewardError when the model has no scalar head
  */
@@ -50,11 +51,22 @@ export async function checkpointReward(
 ): Promise<CheckpointReward> {
   const { engine, policyTokenizer, name = model.name } = options;
   const rowOf = responseRows(model, policyTokenizer);
-  const scorer = await createScorer(engine, model, options);
-  const score = checked(async (batch) => scorer.scores(batch.map(rowOf)), name);
+  const combination = combinationOf(model, options);
+  const scorer = await createHeadScorer(engine, model, options);
+  const parts = async (batch: readonly RewardInput[]) => {
+    const heads = await scorer.scores(batch.map(rowOf));
+    const { scores, disagreement } = combined(heads, combination);
+    return {
+      scores,
+      parts: Object.fromEntries(scorer.names.map((head, i) => [head, heads[i] as readonly number[]])),
+      disagreement,
+    };
+  };
+  const score = checked(async (batch) => (await parts(batch)).scores, name);
   return {
     name,
     score,
+    ...(scorer.names.length > 1 && { parts }),
     async rank(prompt, completions) {
       const before = typeof prompt === "string" ? { prompt } : { prompt: "", messages: prompt };
       const scores = await score(completions.map((completion) => ({ ...before, completion })));
@@ -64,6 +76,21 @@ export async function checkpointReward(
     },
     dispose: () => scorer.dispose(),
   };
+}
+
+/**
+ * How the scores of a model with several are combined: as its configuration says (`ensemble` of config.json), or as asked.
+ *
+ * @throws RewardError for a model whose several scores are no ensemble's
+ */
+function combinationOf({ config, name }: Model, { combine, lambda }: CombineOptions): CombineOptions {
+  const own = config.raw.ensemble as CombineOptions | undefined;
+  if ((config.numLabels ?? 1) > 1 && !own && combine === undefined)
+    throw new RewardError(
+      `${name}: a reward model with one score is required, or an ensemble; this has ${config.numLabels} scores: ` +
+        "say how to combine them (combine: mean, wco or uwo)",
+    );
+  return { combine: combine ?? own?.combine, lambda: lambda ?? own?.lambda };
 }
 
 /**

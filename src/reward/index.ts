@@ -22,6 +22,27 @@ export {
   checkpointReward,
   type Ranked,
 } from "./checkpoint-reward.ts";
+export {
+  type Combination,
+  type Combined,
+  type CombineOptions,
+  combinations,
+  combineDefaults,
+  combined,
+} from "./ensemble/combine.ts";
+export { type EnsembleOptions, type EnsembleReward, ensemble } from "./ensemble/ensemble.ts";
+export { type EnsembleFolder, isEnsemble, readEnsemble, writeEnsemble } from "./ensemble/node-folder.ts";
+export {
+  checkedJudge,
+  type Judge,
+  type JudgePair,
+  type JudgeReport,
+  judgeOf,
+  type OpenedJudge,
+  type Preference,
+  type RewardJudgeOptions,
+  rewardJudge,
+} from "./judge/judge.ts";
 export { moduleReward } from "./node-module.ts";
 export { type OpenRewardOptions, openReward } from "./node-open.ts";
 export { type Normalisation, normalisationOf, statisticsOf, withNormalisation } from "./normalisation.ts";
@@ -41,6 +62,14 @@ export { type RougeVariant, rouge, rougeVariants } from "./rouge.ts";
 export { isRule, ruleReward, rules } from "./rules/index.ts";
 export type { Rule } from "./rules/rule.ts";
 export { type ScoreRowsOptions, scoreRows } from "./score-rows.ts";
-export { createScorer, type ScoredModel, type Scorer, type ScorerOptions } from "./scorer.ts";
+export {
+  createHeadScorer,
+  createScorer,
+  type HeadScorer,
+  type ScoredModel,
+  type Scorer,
+  type ScorerOptions,
+  type ScoresOptions,
+} from "./scorer.ts";
 export { type ParsedReward, parseReward, type RewardObject, type RewardSpec } from "./spec.ts";
 export { scoreParts, type WeightedReward, weightedSum } from "./sum.ts";

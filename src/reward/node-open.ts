@@ -1,12 +1,15 @@
 /** Opens a reward from what was written: finds the rule, loads the module or the model, joins the parts of a sum. */
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { z } from "zod";
 import type { Engine } from "../graph/index.ts";
 import { nearest } from "../graph/nearest.ts";
 import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { checkpointReward } from "./checkpoint-reward.ts";
+import { checkCombination, combinations } from "./ensemble/combine.ts";
+import { ensemble } from "./ensemble/ensemble.ts";
+import { isEnsemble, readEnsemble } from "./ensemble/node-folder.ts";
 import { moduleReward } from "./node-module.ts";
 import { unitTestOptions, unitTestReward } from "./node-unit-test.ts";
 import { parseOptions } from "./parse-options.ts";
@@ -38,6 +41,9 @@ export const openReward = (spec: RewardSpec, options: OpenRewardOptions = {}): P
 const modelOptions = z.strictObject({
   /** Rows that are scored together. */
   batch_size: number().optional(),
+  /** Of an ensemble: another way than its own to combine the members' scores. */
+  combine: z.enum(combinations).optional(),
+  lambda: number().optional(),
 });
 
 type Opener<K extends ParsedReward["kind"]> = (
@@ -67,6 +73,7 @@ const openers: { readonly [K in ParsedReward["kind"]]: Opener<K> } = {
   remote: ({ name, url, options }, { signal }) =>
     simple(name, remoteReward(url, options, { ...(signal && { signal }) })),
   model: openModel,
+  ensemble: (parsed, options) => openEnsemble(parsed, options),
   sum: openSum,
 };
 
@@ -91,30 +98,52 @@ async function openModel(
     );
   }
   if (!engine) throw new RewardError(`reward ${model}: a reward model needs an engine, none was given`);
-  const { batch_size } = parseOptions(`reward ${model}`, modelOptions, given);
-  const loaded = await loadModel(isFolder ? folder : model, { ...(signal && { signal }) });
-  return checkpointReward(loaded, {
+  const { batch_size, ...combination } = parseOptions(`reward ${model}`, modelOptions, given);
+  checkCombination(combination);
+  const scoring = {
     engine,
-    name,
     ...(tokenizer && { policyTokenizer: tokenizer }),
     ...(batch_size !== undefined && { batchSize: batch_size }),
-  });
+  };
+  const reading = signal ? { signal } : {};
+  if (!isFolder || !isEnsemble(folder)) {
+    const loaded = await loadModel(isFolder ? folder : model, reading);
+    return checkpointReward(loaded, { ...scoring, ...combination, name });
+  }
+  const { members, ...own } = await readEnsemble(folder);
+  const opened = await openAll(members, async (member) =>
+    checkpointReward(await loadModel(member, reading), { ...scoring, name: relative(folder, member) }),
+  );
+  return ensemble(opened, { ...own, ...withValues(combination), name });
 }
+
+/** The options that have a value. */
+const withValues = <T extends object>(options: T): Partial<T> =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+
+/** Opens one after the other; when one fails, those before it are closed. */
+async function openAll<T>(
+  list: readonly T[],
+  openOne: (each: T) => Promise<OpenedReward>,
+): Promise<OpenedReward[]> {
+  const opened: OpenedReward[] = [];
+  try {
+    for (const each of list) opened.push(await openOne(each));
+    return opened;
+  } catch (error) {
+    for (const reward of opened) await reward.dispose();
+    throw error;
+  }
+}
+
+const openEnsemble: Opener<"ensemble"> = async ({ name, members, options: combination }, options) =>
+  ensemble(await openAll(members, (member) => open(member, options)), { ...combination, name });
 
 async function openSum(
   { name, parts }: Extract<ParsedReward, { kind: "sum" }>,
   options: OpenRewardOptions,
 ): Promise<OpenedReward> {
-  const opened: OpenedReward[] = [];
-  const dispose = async () => {
-    for (const part of opened) await part.dispose();
-  };
-  try {
-    for (const { reward } of parts) opened.push(await open(reward, options));
-  } catch (error) {
-    await dispose();
-    throw error;
-  }
+  const opened = await openAll(parts, ({ reward }) => open(reward, options));
   const names = uniqueNames(opened.map((part) => part.name));
   const weighted = opened.map(({ score }, i) => ({
     name: names[i] as string,
@@ -125,6 +154,8 @@ async function openSum(
     name,
     score: checked(async (batch) => (await scoreParts(weighted, batch)).scores, name),
     parts: (batch) => scoreParts(weighted, batch),
-    dispose,
+    dispose: async () => {
+      for (const part of opened) await part.dispose();
+    },
   };
 }

@@ -4,7 +4,8 @@
  *
  *     r = (raw - mean) / std
  *
- * Both figures are in config.json, as OpenRLHF keeps them (`mean`, `std`); the weights stay as they were trained.
+ * Both figures are in config.json, as OpenRLHF keeps them (`mean`, `std`); the weights stay as they were trained. A
+ * model with several scores has a list of each.
  */
 import type { ModelConfig } from "../models/config/config.ts";
 import { type Model, modelOf } from "../models/load.ts";
@@ -16,19 +17,38 @@ export interface Normalisation {
   readonly std: number;
 }
 
-/** What a reward model's scores are normalised with; mean 0 and std 1 where nothing is said. */
-export function normalisationOf({ raw }: Pick<ModelConfig, "raw">): Normalisation {
-  const [mean, std] = [Number(raw.mean ?? 0), Number(raw.std ?? 1)];
-  if (!Number.isFinite(mean) || !(std > 0 && Number.isFinite(std)))
+/** What a reward model's score is normalised with; mean 0 and std 1 where nothing is said. */
+export const normalisationOf = (config: Pick<ModelConfig, "raw">): Normalisation =>
+  normalisationsOf({ ...config, numLabels: 1 })[0] as Normalisation;
+
+/**
+ * The same of every score of a model.
+ *
+ * @throws RewardError when the figures are no numbers, or not one for each score
+ */
+export function normalisationsOf({
+  raw,
+  numLabels = 1,
+}: Pick<ModelConfig, "raw" | "numLabels">): Normalisation[] {
+  const [means, stds] = [[raw.mean ?? 0].flat(), [raw.std ?? 1].flat()].map((list) =>
+    list.length === 1 ? Array.from({ length: numLabels }, () => Number(list[0])) : list.map(Number),
+  ) as [number[], number[]];
+  const isFine = [means, stds].every((list) => list.length === numLabels && list.every(Number.isFinite));
+  if (!isFine || stds.some((std) => std <= 0))
     throw new RewardError(
-      `config.json: mean and std of a reward model must be numbers, std above 0, got ${raw.mean} and ${raw.std}`,
+      `config.json: mean and std of a reward model must be numbers, one for each score, std above 0, got ${raw.mean} and ${raw.std}`,
     );
-  return { mean, std };
+  return means.map((mean, i) => ({ mean, std: stds[i] as number }));
 }
 
-/** The model with other figures in its configuration. */
-export const withNormalisation = (model: Model, { mean, std }: Normalisation): Model =>
-  modelOf({ ...model, config: { ...model.config, raw: { ...model.config.raw, mean, std } } }, model.name);
+/** The model with other figures in its configuration: of its one score, or of each. */
+export function withNormalisation(model: Model, figures: Normalisation | readonly Normalisation[]): Model {
+  const list = [figures].flat();
+  const entry = (of: (each: Normalisation) => number) =>
+    list.length === 1 ? of(list[0] as Normalisation) : list.map(of);
+  const raw = { ...model.config.raw, mean: entry(({ mean }) => mean), std: entry(({ std }) => std) };
+  return modelOf({ ...model, config: { ...model.config, raw } }, model.name);
+}
 
 /**
  * Mean and standard deviation of raw scores, the latter over n.

@@ -20,7 +20,6 @@ import {
   zerosLike,
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
-import type { RaggedBatch } from "../models/families/ragged.ts";
 import { hiddenStates, scoresOf, tokenSpec } from "../models/model.ts";
 import { pooled, poolingOf, type Spans } from "./pooling.ts";
 
@@ -46,17 +45,28 @@ export const rowBatchSpec = (rows: Dim = "R") => ({
   lengths: tokenSpec([rows]),
 });
 
-/** Raw scores [R] of rows of tokens. */
-export function rewardsOf(config: ModelConfig, params: Tree<Tensor>, batch: RowBatch | MaskedBatch): Tensor {
+/** Raw scores [R] of rows of tokens, by a model with one score. */
+export const rewardsOf = (config: ModelConfig, params: Tree<Tensor>, batch: RowBatch | MaskedBatch): Tensor =>
+  reshape(headRewardsOf(config, params, batch), [batch.input_ids.shape[0] as Dim]);
+
+/** Raw scores [R, K] of rows of tokens, by a model with K scores. */
+export const headRewardsOf = (
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  batch: RowBatch | MaskedBatch,
+): Tensor => scoresOf(config, params, pooledStates(config, params, batch));
+
+/** What the scores of rows are read from: the pooled hidden states [R, C]. */
+export function pooledStates(
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  batch: RowBatch | MaskedBatch,
+): Tensor {
   const [rows, length] = batch.input_ids.shape as [Dim, Dim];
   const { spans, ...tokens } = "lengths" in batch ? padded(batch) : masked(batch);
   const hidden = hiddenStates(config, params, tokens); // [R T, C]
-  return reshape(scoresOf(config, params, pooled(poolingOf(config), hidden, rows, length, spans)), [rows]);
+  return pooled(poolingOf(config), hidden, rows, length, spans);
 }
-
-/** Raw scores [M] of the tokens that are read of ragged rows: the last ones, for a decoder that pools so. */
-export const rewardsAt = (config: ModelConfig, params: Tree<Tensor>, batch: RaggedBatch): Tensor =>
-  reshape(scoresOf(config, params, hiddenStates(config, params, batch)), [-1]);
 
 const padded = ({ input_ids, lengths }: RowBatch) => ({
   input_ids,

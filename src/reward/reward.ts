@@ -35,7 +35,7 @@ export interface OpenedReward {
   readonly name: string;
   /** Checked: it throws a RewardError instead of giving a wrong count or a number that is not finite. */
   readonly score: Reward;
-  /** Of a weighted sum: the score, and that of each part before its weight. */
+  /** Of a weighted sum or an ensemble: the score, and that of each part before it was combined. */
   readonly parts?: (batch: readonly RewardInput[]) => Promise<RewardParts>;
   dispose(): Promise<void>;
 }
@@ -44,6 +44,8 @@ export interface RewardParts {
   readonly scores: readonly number[];
   /** By the parts' names. */
   readonly parts: Readonly<Record<string, readonly number[]>>;
+  /** Of an ensemble: the variance of its members' scores, for each response. */
+  readonly disagreement?: readonly number[];
 }
 
 /**

@@ -10,7 +10,7 @@ export interface ScoreRowsOptions {
   readonly onProgress?: (done: number) => void;
 }
 
-/** Scores in the order of the rows; of a sum with those of its parts. */
+/** Scores in the order of the rows; of a sum or an ensemble with those of its parts. */
 export async function scoreRows(
   { score, parts }: OpenedReward,
   rows: RowList<RewardInput>,
@@ -18,17 +18,19 @@ export async function scoreRows(
 ): Promise<RewardParts> {
   const scores: number[] = [];
   const byPart: Record<string, number[]> = {};
+  const disagreement: number[] = [];
   for (let from = 0; from < rows.length; from += batchSize) {
     signal?.throwIfAborted();
     const size = Math.min(batchSize, rows.length - from);
     const batch = Array.from({ length: size }, (_, i) => rows.at(from + i) as RewardInput);
-    const found = parts ? await parts(batch) : { scores: await score(batch), parts: {} };
+    const found: RewardParts = parts ? await parts(batch) : { scores: await score(batch), parts: {} };
     scores.push(...found.scores);
     for (const [name, values] of Object.entries(found.parts)) {
       byPart[name] ??= [];
       byPart[name].push(...values);
     }
+    disagreement.push(...(found.disagreement ?? []));
     onProgress?.(scores.length);
   }
-  return { scores, parts: byPart };
+  return { scores, parts: byPart, ...(disagreement.length > 0 && { disagreement }) };
 }

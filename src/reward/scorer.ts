@@ -5,13 +5,15 @@
  */
 import { packRuns, raggedArrays, raggedRows, raggedSpecs } from "../data/packed-rows.ts";
 import { compile, type Engine, type HostArray, hostArray, unflatten } from "../graph/index.ts";
+import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
+import type { RaggedBatch } from "../models/families/ragged.ts";
 import type { Model } from "../models/load.ts";
-import { parameterSpecs } from "../models/model.ts";
-import { type Normalisation, normalisationOf } from "./normalisation.ts";
+import { hiddenStates, parameterSpecs, scoresOf } from "../models/model.ts";
+import { type Normalisation, normalisationsOf } from "./normalisation.ts";
 import { poolingOf } from "./pooling.ts";
 import { RewardError } from "./reward.ts";
-import { rewardsAt, rewardsOf, rowBatchSpec } from "./reward-model.ts";
+import { pooledStates, type RowBatch, rowBatchSpec } from "./reward-model.ts";
 
 /** What of a model a scorer needs. */
 export type ScoredModel = Pick<Model, "config" | "parameters" | "name">;
@@ -21,17 +23,30 @@ export interface ScorerOptions {
   readonly batchSize?: number;
 }
 
+export interface ScoresOptions {
+  /** As trained, before normalisation. */
+  readonly raw?: boolean;
+  readonly signal?: AbortSignal;
+}
+
 export interface Scorer {
   /**
    * A score for each row of ids: normalised with the mean and std of the model's configuration, or raw.
    *
    * @throws RewardError for an empty row, or one that is longer than the model's context
    */
-  scores(
-    rows: readonly ArrayLike<number>[],
-    options?: { readonly raw?: boolean; readonly signal?: AbortSignal },
-  ): Promise<number[]>;
+  scores(rows: readonly ArrayLike<number>[], options?: ScoresOptions): Promise<number[]>;
   readonly normalisation: Normalisation;
+  dispose(): Promise<void>;
+}
+
+/** A scorer of a model with several scores: an ensemble that shares its backbone, or several objectives. */
+export interface HeadScorer {
+  /** What the scores are called, in their order (`id2label`). */
+  readonly names: readonly string[];
+  /** Of each head the scores of all rows, each normalised on its own, or raw. */
+  scores(rows: readonly ArrayLike<number>[], options?: ScoresOptions): Promise<number[][]>;
+  readonly normalisations: readonly Normalisation[];
   dispose(): Promise<void>;
 }
 
@@ -43,45 +58,79 @@ export interface Scorer {
 export async function createScorer(
   engine: Engine,
   model: ScoredModel,
-  { batchSize = 32 }: ScorerOptions = {},
+  options: ScorerOptions = {},
 ): Promise<Scorer> {
+  const { config, name } = model;
+  if (config.numLabels !== undefined && config.numLabels !== 1)
+    throw new RewardError(`${name}: a reward model with one score is required, this has ${config.numLabels}`);
+  const { scores, normalisations, dispose } = await createHeadScorer(engine, model, options);
+  return {
+    normalisation: normalisations[0] as Normalisation,
+    scores: async (rows, rest) => (await scores(rows, rest))[0] as number[],
+    dispose,
+  };
+}
+
+/**
+ * Opens a reward model with any number of scores.
+ *
+ * @throws RewardError when the model has none
+ */
+export async function createHeadScorer(
+  engine: Engine,
+  model: ScoredModel,
+  { batchSize = 32 }: ScorerOptions = {},
+): Promise<HeadScorer> {
   const { config, parameters, name } = model;
-  if (config.numLabels !== 1)
+  const { numLabels: heads } = config;
+  if (heads === undefined)
     throw new RewardError(
-      `${name}: a reward model with one score is required, ` +
-        (config.numLabels === undefined
-          ? "this is a language model; train it with attune reward"
-          : `this has ${config.numLabels}`),
+      `${name}: a reward model with one score is required, this is a language model; train it with attune reward`,
     );
-  const normalisation = normalisationOf(config);
+  const normalisations = normalisationsOf(config);
   const ragged = !families[config.family].encoder && poolingOf(config) === "last";
   const batchOf = ragged ? raggedEnds : paddedRows;
   const program = await engine.load(
     compile(
-      (params, batch) => ({ scores: (ragged ? rewardsAt : rewardsOf)(config, params, batch as never) }),
+      (params, batch) => {
+        const states = ragged
+          ? hiddenStates(config, params, batch as unknown as RaggedBatch)
+          : pooledStates(config, params, batch as unknown as RowBatch); // [R, C]
+        return { scores: scoresOf(config, params, states) }; // [R, K]
+      },
       [parameterSpecs(config), ragged ? raggedSpecs : rowBatchSpec()] as const,
       { provider: engine.provider, freeze: { 0: unflatten(parameters) } },
     ),
   );
   return {
-    normalisation,
+    normalisations,
+    names: headNames(config),
     async scores(rows, { raw = false, signal } = {}) {
       checkLengths(rows, config.maxPositions, name);
-      const { mean, std } = raw ? { mean: 0, std: 1 } : normalisation;
       const order = rows.map((_, i) => i);
       order.sort((a, b) => lengthAt(rows, b) - lengthAt(rows, a) || a - b);
-      const out = new Array<number>(rows.length);
+      const out = normalisations.map(() => new Array<number>(rows.length));
       for (let from = 0; from < order.length; from += batchSize) {
         signal?.throwIfAborted();
         const members = order.slice(from, from + batchSize);
         const batch = batchOf(members.map((i) => rows[i] as ArrayLike<number>));
         const { data } = (await engine.run(program, [{}, batch])).scores as HostArray<"float32">;
-        for (const [k, i] of members.entries()) out[i] = ((data[k] as number) - mean) / std;
+        for (const [head, scores] of out.entries()) {
+          const { mean, std } = raw ? { mean: 0, std: 1 } : (normalisations[head] as Normalisation);
+          for (const [k, i] of members.entries())
+            scores[i] = ((data[k * heads + head] as number) - mean) / std;
+        }
       }
       return out;
     },
     dispose: () => engine.unload(program),
   };
+}
+
+/** What a model's scores are called: `id2label` of config.json. */
+export function headNames({ raw, numLabels = 0 }: ModelConfig): string[] {
+  const labels = (raw.id2label ?? {}) as Record<string, unknown>;
+  return Array.from({ length: numLabels }, (_, i) => String(labels[i] ?? `score ${i + 1}`));
 }
 
 const lengthAt = (rows: readonly ArrayLike<number>[], i: number): number => rows[i]?.length ?? 0;

@@ -23,6 +23,13 @@ describe("a reward's specification", () => {
       "rewards/mine.mjs#brevity": { kind: "module", path: "rewards/mine.mjs", exported: "brevity" },
       "http://localhost:5000/get_reward": { kind: "remote", name: "http://localhost:5000/get_reward" },
       "world:gold": { kind: "gold" },
+      "ensemble:length,exclamation?combine=uwo&lambda=0.1": {
+        kind: "ensemble",
+        name: "uwo of length, exclamation",
+        members: [{ rule: "length" }, { rule: "exclamation" }],
+        options: { combine: "uwo", lambda: 0.1 },
+      },
+      "ensemble:runs/judge?combine=wco": { kind: "model", model: "runs/judge", options: { combine: "wco" } },
       "-0.5*rule:length": {
         kind: "sum",
         name: "-0.5*length",
@@ -47,12 +54,19 @@ describe("a reward's specification", () => {
       ["", /empty text/],
       [7, /a folder or hub id, rule:NAME.* is required, got 7/],
       [[], /at least one part/],
-      [{ rul: "length" }, /one of the keys rule, model, module, unit_test, url, reward is required, got rul/],
+      [
+        { rul: "length" },
+        /one of the keys rule, model, module, unit_test, url, ensemble, reward is required, got rul/,
+      ],
       [{ rule: "length", model: "x" }, /one of the keys/],
       [{ reward: "length", wieght: 2 }, /no option wieght/],
       [{ rule: ["length"] }, /a text is required/],
       [{ reward: "length", weight: "much" }, /weight: a number is required/],
       [{ url: "http://x/y", retrys: 2 }, /no option retrys; did you mean retries\?/],
+      ["ensemble:length", /at least two members/],
+      [{ ensemble: ["length", "rouge"], combine: "worst" }, /combine: .*mean.*got "worst"/],
+      [{ ensemble: ["length", "rouge"], lambda: -1 }, /lambda: a number of at least 0 is required, got -1/],
+      [{ ensemble: ["length", "rouge"], lamda: 1 }, /no option lamda; did you mean lambda\?/],
       [{ module: "a.ts", exports: "b" }, /no option exports; did you mean export\?/],
     ];
     for (const [spec, message] of refusals) {

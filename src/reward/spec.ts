@@ -7,13 +7,17 @@
  *     unit_test?column=test              the tests in a column of the row, run on the response's code
  *     http://host:5000/get_reward        a server
  *     world:gold                         what the built-in world thinks of it
+ *     ensemble:a,b,c?combine=wco         several rewards as an ensemble; mean, wco or uwo (with &lambda=0.5)
+ *     ensemble:runs/judge?combine=uwo    an ensemble that was trained as one, combined in another way
  *     0.5*rule:rouge                     a part of a sum, with its weight
  *
  * A list is a sum. In a recipe each may be an object instead, with the options beside: `{rule: length_band, min: 5}`,
- * `{model: runs/rm}`, `{module: ./my-reward.ts}`, `{url: http://..., timeout: 30}`; `weight` and `name` may stand beside
- * them, and beside `{reward: ...}`, which is any of these. A function is a reward already.
+ * `{model: runs/rm}`, `{ensemble: [runs/a, runs/b], combine: wco}`, `{module: ./my-reward.ts}`, `{url: http://...,
+ * timeout: 30}`; `weight` and `name` may stand beside them, and beside `{reward: ...}`, which is any of these. A function
+ * is a reward already.
  */
 import { z } from "zod";
+import { type CombineOptions, checkCombination, combinations } from "./ensemble/combine.ts";
 import { parseOptions } from "./parse-options.ts";
 import { placeOf, remoteOptions } from "./remote.ts";
 import { type Reward, RewardError } from "./reward.ts";
@@ -29,6 +33,7 @@ export type RewardObject = { readonly weight?: number; readonly name?: string } 
   | { readonly module: string; readonly export?: string }
   | ({ readonly unit_test: string } & Readonly<Record<string, unknown>>)
   | ({ readonly url: string } & Readonly<z.input<typeof remoteOptions>>)
+  | ({ readonly ensemble: RewardSpec } & CombineOptions)
   | { readonly reward: RewardSpec }
 );
 
@@ -41,6 +46,11 @@ export type ParsedReward = { readonly name: string } & (
   | { readonly kind: "model"; readonly model: string; readonly options: Options }
   | { readonly kind: "module"; readonly path: string; readonly exported?: string }
   | { readonly kind: "remote"; readonly url: string; readonly options: z.infer<typeof remoteOptions> }
+  | {
+      readonly kind: "ensemble";
+      readonly members: readonly ParsedReward[];
+      readonly options: CombineOptions;
+    }
   | {
       readonly kind: "sum";
       readonly parts: readonly { readonly weight: number; readonly reward: ParsedReward }[];
@@ -79,6 +89,8 @@ function parseText(text: string): ParsedReward {
   if (spec === "world:gold") return { kind: "gold", name: spec };
   if (unitTest.test(spec)) return parseUnitTest(spec);
   if (spec.startsWith("rule:")) return parseRule(spec.slice("rule:".length));
+  const several = ensembleOfText(spec);
+  if (several) return parseEnsemble(several);
   if (/^https?:\/\//i.test(spec)) return parseObject({ url: spec });
   if (modulePath.test(spec)) {
     const [path, exported] = spec.split("#") as [string, string?];
@@ -98,6 +110,56 @@ function parseUnitTest(text: string): ParsedReward {
     new URLSearchParams(text.split(/\?(.*)/s)[1] ?? ""),
   );
   return parseObject({ ...options, unit_test: column });
+}
+
+const ensemblePrefix = "ensemble:";
+
+/** `ensemble:a,b?combine=wco` as an object; undefined for any other text. */
+export function ensembleOfText(
+  text: string,
+): ({ readonly ensemble: readonly string[] } & Readonly<Record<string, unknown>>) | undefined {
+  if (!text.startsWith(ensemblePrefix)) return undefined;
+  const [members = "", query = ""] = text.slice(ensemblePrefix.length).split(/\?(.*)/s);
+  return {
+    ...Object.fromEntries(new URLSearchParams(query)),
+    ensemble: members.split(",").map((name) => name.trim()),
+  };
+}
+
+const ensembleKeys = z.strictObject({
+  ensemble: z.unknown(),
+  combine: z.enum(combinations).optional(),
+  lambda: number().optional(),
+});
+
+/** Several rewards; one name alone is an ensemble that was trained as one. */
+function parseEnsemble(spec: Record<string, unknown>): ParsedReward {
+  const { ensemble, ...given } = parseOptions("reward ensemble", ensembleKeys, spec);
+  const { combine, lambda } = given;
+  const options = { ...(combine !== undefined && { combine }), ...(lambda !== undefined && { lambda }) };
+  checkCombination(options);
+  const members = [ensemble].flat().map(parseReward);
+  const [only] = members;
+  const way = combine ?? "ensemble";
+  if (members.length === 1 && only?.kind === "model")
+    return {
+      ...only,
+      name: combine ? `${combine} of ${only.name}` : only.name,
+      options: { ...only.options, ...options },
+    };
+  if (members.length < 2)
+    throw new RewardError(
+      "reward ensemble: at least two members, or one folder of an ensemble, are required",
+      {
+        wrongUsage: true,
+      },
+    );
+  return {
+    kind: "ensemble",
+    name: `${way} of ${members.map(({ name }) => name).join(", ")}`,
+    members,
+    options,
+  };
 }
 
 const partKeys = z.strictObject({ weight: number().default(1), name: z.string().optional() });
@@ -132,10 +194,11 @@ const objects: Record<string, (spec: Record<string, unknown>) => ParsedReward> =
 };
 
 function parseObject(spec: Record<string, unknown>): ParsedReward {
+  if (spec.ensemble !== undefined) return parseEnsemble(spec);
   const [key, ...others] = Object.keys(objects).filter((name) => spec[name] !== undefined);
   if (key === undefined || others.length > 0)
     throw new RewardError(
-      `reward: one of the keys ${[...Object.keys(objects), "reward"].join(", ")} is required, got ${Object.keys(spec).join(", ") || "none"}`,
+      `reward: one of the keys ${[...Object.keys(objects), "ensemble", "reward"].join(", ")} is required, got ${Object.keys(spec).join(", ") || "none"}`,
       { wrongUsage: true },
     );
   if (typeof spec[key] !== "string")

@@ -93,6 +93,11 @@ export {
 } from "./preference/preference-losses.ts";
 export { type PretrainOptions, pretrain, pretrainDefaults } from "./pretrain.ts";
 export { layoutOf, type PairLayout, rewardRows, rewardSpec } from "./reward/reward-batch.ts";
+export {
+  type RewardEnsembleOptions,
+  type RewardEnsembleResult,
+  rewardEnsemble,
+} from "./reward/reward-ensemble.ts";
 export { rewardLoss } from "./reward/reward-loss.ts";
 export { type RewardHooks, type RewardResult, type RewardStart, reward } from "./reward.ts";
 export { type RewardOptions, rewardDefaults } from "./reward-options.ts";

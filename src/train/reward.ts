@@ -16,8 +16,9 @@ import type { Engine } from "../graph/index.ts";
 import { type Model, merged } from "../models/load.ts";
 import { withScoreHead } from "../models/score-head.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { type CombineOptions, checkCombination } from "../reward/ensemble/combine.ts";
 import { statisticsOf, withNormalisation } from "../reward/normalisation.ts";
-import { createScorer } from "../reward/scorer.ts";
+import { createHeadScorer } from "../reward/scorer.ts";
 import { TrainError } from "./errors.ts";
 import { type FitResult, fitRows } from "./loop/fit.ts";
 import { textModelOf } from "./loop/text-model.ts";
@@ -37,6 +38,8 @@ export type RewardHooks = TrainerHooks<RewardStart>;
 export interface RewardResult extends FitResult {
   /** Of the held-out pairs, when there are some. */
   readonly report?: RewardModelReport;
+  /** Held-out pairs, as they were measured. */
+  readonly heldOut?: PreferenceDataset["pairs"];
 }
 
 /**
@@ -48,12 +51,15 @@ export interface RewardResult extends FitResult {
  */
 export async function reward(options: RewardOptions, hooks: RewardHooks = {}): Promise<RewardResult> {
   const o = withDefaults(rewardDefaults, options);
+  checkCombination(o);
+  if (o.heads > 1 && !o.normalizeRewards) throw new TrainError(unnormalised);
   const text = textModelOf(o.model, options, { trainer: "reward", defaultLength: o.maxLength });
   const { tokenizer, maxLength, reading } = text;
   const model = withScoreHead(text.model, {
     seed: o.seed,
-    head: o.newHead ? "random" : "keep",
-    entries: { mean: undefined, std: undefined, ...(o.pooling && { pooling: o.pooling }) },
+    numLabels: o.heads,
+    head: o.newHead || o.heads > 1 ? "random" : "keep",
+    entries: { ...fresh, ...(o.pooling && { pooling: o.pooling }), ...(o.heads > 1 && ensembleEntries(o)) },
   });
   const load = async (data: RewardOptions["data"]) =>
     countedTies(await loadPreferences(data, tokenizer, { ...o, ...reading }), o.ties, hooks.onWarning);
@@ -72,11 +78,16 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
       const rows = normalizeRows
         ? [...normalizeRows.unpacked].map(({ ids }) => ids)
         : responsesOf((held ?? train).pairs);
-      final = withNormalisation(final, statisticsOf(await rawScores(engine, final, rows, o.evalBatchSize)));
+      final = withNormalisation(
+        final,
+        (await rawScores(engine, final, rows, o.evalBatchSize)).map(statisticsOf),
+      );
     }
     if (held)
       report = await evaluateRewardModel(engine, final, held.pairs, {
         ...(o.evalBatchSize && { batchSize: o.evalBatchSize }),
+        combine: o.combine,
+        lambda: o.lambda,
       });
     return final;
   };
@@ -92,6 +103,7 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
         ties: o.ties,
         tieShare: o.tieShare,
         centerRewardsCoefficient: o.centerRewardsCoefficient,
+        ...(o.heads > 1 && { heads: o.heads }),
         ...layout,
       },
       finish,
@@ -99,7 +111,24 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
     o,
     { ...hooks, onStart: (course) => hooks.onStart?.({ ...course, train, eval: held, tokenizer }) },
   );
-  return { ...result, ...(report && { report }) };
+  return { ...result, ...(report && { report }), ...(held && { heldOut: held.pairs }) };
+}
+
+/** Why members have to be normalised. */
+export const unnormalised =
+  "normalize_rewards: true is required for an ensemble, whose members' scores are on no common scale otherwise";
+
+/** Entries of config.json that belong to the reward model that training began with. */
+const fresh = { mean: undefined, std: undefined, ensemble: undefined };
+
+/** What config.json says of heads that are an ensemble. */
+function ensembleEntries({ heads, combine, lambda }: Required<CombineOptions> & { readonly heads: number }) {
+  const names = Array.from({ length: heads }, (_, i) => `member ${i + 1}`);
+  return {
+    ensemble: { combine, lambda },
+    id2label: Object.fromEntries(names.map((name, i) => [String(i), name])),
+    label2id: Object.fromEntries(names.map((name, i) => [name, i])),
+  };
 }
 
 /** What the pairs bring besides their tokens. */
@@ -146,13 +175,14 @@ function responsesOf(pairs: PreferenceDataset["pairs"]): Int32Array[] {
   return rows;
 }
 
+/** Of each head the scores of all rows, as trained. */
 async function rawScores(
   engine: Engine,
   model: Model,
   rows: readonly Int32Array[],
   batchSize: number | undefined,
-): Promise<number[]> {
-  const scorer = await createScorer(engine, model, batchSize === undefined ? {} : { batchSize });
+): Promise<number[][]> {
+  const scorer = await createHeadScorer(engine, model, batchSize === undefined ? {} : { batchSize });
   try {
     return await scorer.scores(rows, { raw: true });
   } finally {

@@ -4,6 +4,7 @@ import { AttuneError } from "../../graph/errors.ts";
 import type { Engine } from "../../graph/index.ts";
 import { loadModel } from "../../models/load.ts";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
+import { isEnsemble } from "../../reward/ensemble/node-folder.ts";
 import {
   checkpointReward,
   type OpenedReward,
@@ -45,7 +46,7 @@ export const runScore: Implementation<Options> = async (context, options) => {
         : await openModel(engine, model, batchSize, signal);
     const inputs = await loadRewardInputs(data, { signal, tokenizer: opened.tokenizer });
     const progress = context.progress({ label: "score", total: inputs.length });
-    const { scores, parts } = await scoreRows(opened, inputs, {
+    const { scores, parts, disagreement } = await scoreRows(opened, inputs, {
       batchSize,
       signal,
       onProgress: (done) => progress.update(done, { units: done }),
@@ -57,6 +58,7 @@ export const runScore: Implementation<Options> = async (context, options) => {
       ...(names.length > 0 && {
         parts: Object.fromEntries(names.map((name) => [name, parts[name]?.[i] as number])),
       }),
+      ...(disagreement && { disagreement: disagreement[i] as number }),
     }));
     const summary = { reward: opened.name, mean: mean(scores), std: standardDeviation(scores) };
     const lines = rows.map(
@@ -75,8 +77,9 @@ export const runScore: Implementation<Options> = async (context, options) => {
   }
 };
 
-/** A model that is scored with its own ids. */
+/** A model that is scored with its own ids, or the folder of an ensemble. */
 async function openModel(engine: Engine, name: string, batchSize: number, signal: AbortSignal) {
+  if (isEnsemble(name)) return openReward({ model: name, batch_size: batchSize }, { engine, signal });
   const model = await loadModel(name, { signal });
   const { tokenizer } = model;
   const opened = await checkpointReward(model, {

@@ -1,12 +1,15 @@
-/** The stage `reward`: a Bradley-Terry reward model from pairs, rankings or ratings. */
+/** The stage `reward`: a Bradley-Terry reward model, or an ensemble, from pairs, rankings or ratings. */
 import { z } from "zod";
 import { preferencePreflight } from "../../data/preflight.ts";
 import { chatTemplateFrom } from "../../models/chat/node-template.ts";
+import { combinations } from "../../reward/ensemble/combine.ts";
+import { rewardEnsemble } from "../../train/reward/reward-ensemble.ts";
 import { type RewardStart, reward } from "../../train/reward.ts";
 import { rewardDefaults as d } from "../../train/reward-options.ts";
 import {
   adapterKeys,
   choice,
+  count,
   courseKeys,
   evalKeys,
   flag,
@@ -30,6 +33,21 @@ export const rewardStage = stageKind({
     ...pairRowKeys,
     pooling: choice(["last", "mean", "cls"], "which hidden state is scored (default: last, of encoders cls)"),
     new_head: flag("draw a new score head also for a model that has one", { default: false }),
+    members: count(
+      "train an ensemble of so many, which differ by the seed of their head and the order of their data",
+      {
+        default: 1,
+      },
+    ),
+    shared_backbone: flag("the members are heads of one model", { default: false }),
+    combine: choice(
+      combinations,
+      "how members' scores become one: their mean, the worst, or mean - lambda * variance",
+      {
+        default: d.combine,
+      },
+    ),
+    lambda: fromZero("of uwo: what the variance over the members costs", { default: d.lambda }),
     center_rewards_coefficient: fromZero("weight of (r_chosen + r_rejected)^2, which keeps scores near 0", {
       default: d.centerRewardsCoefficient,
     }),
@@ -51,12 +69,19 @@ export const rewardStage = stageKind({
   leavesModel: true,
   answers: false,
   shown: ["loss", "accuracy", "eval_accuracy", "margin"],
-  next: (output) => `the reward model is in ${output}/model; try: attune score --model ${output} --data FILE`,
-  async run({ normalize_data, ...keys }, context) {
+  next: (output) => `the reward model is in ${output}; try: attune score --model ${output} --data FILE`,
+  async run({ normalize_data, members = 1, shared_backbone, ...keys }, context) {
     let data = { rows: 0, skipped: 0 };
-    const { report, ...result } = await reward(
+    const train = members === 1 ? reward : rewardEnsemble;
+    const {
+      report,
+      heldOut: _,
+      ...result
+    } = await train(
       {
         ...trainingOptions(keys, context),
+        members,
+        ...(shared_backbone !== undefined && { sharedBackbone: shared_backbone }),
         model: await context.model(keys.model as string),
         data: context.data(keys.data as string),
         ...(keys.eval_data !== undefined && { evalData: context.data(keys.eval_data) }),
@@ -69,6 +94,7 @@ export const rewardStage = stageKind({
         return { preflight, ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
       }),
     );
-    return { ...result, data, ...(report && { rewardModel: report }) };
+    const isFolder = members > 1 && !shared_backbone;
+    return { ...result, data, ...(report && { rewardModel: report }), ...(isFolder && { members }) };
   },
 });

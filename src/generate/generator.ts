@@ -21,7 +21,7 @@ import {
   settingsOf,
   type TokenEvent,
 } from "./options.ts";
-import { compileStep } from "./program.ts";
+import { cachedLayers, compileStep } from "./program.ts";
 import { type RolloutPayload, rollout, rolloutUrl } from "./rollout.ts";
 import { textAfter } from "./text.ts";
 import { quantizeWeights } from "./weights.ts";
@@ -29,6 +29,8 @@ import { quantizeWeights } from "./weights.ts";
 export interface GeneratorOptions {
   /** Projections in 8 bits: faster, other tokens than in single precision. Needs weights on the host. */
   readonly int8?: boolean;
+  /** Weights of a second model of the same shape: draws from p^(1-coefficient) q^coefficient, q the second's. */
+  readonly mixture?: { readonly weights: Tree<HostArray> | Tree<Resident>; readonly coefficient: number };
 }
 
 /** A model that is ready to generate. */
@@ -62,7 +64,7 @@ export function createGenerator(
   engine: Engine,
   config: ModelConfig,
   weights: Tree<HostArray> | Tree<Resident>,
-  { int8 = false }: GeneratorOptions = {},
+  { int8 = false, mixture }: GeneratorOptions = {},
 ): Generator {
   requireLanguageModel(config);
   const resident = isResident(weights);
@@ -70,17 +72,25 @@ export function createGenerator(
     throw new GenerateError(
       "createGenerator: int8 needs the weights as host arrays; fetch them with engine.get",
     );
+  if (mixture && (int8 || isResident(mixture.weights) !== resident))
+    throw new GenerateError(
+      "createGenerator: a mixture needs the weights of both models in one place, and not in 8 bits",
+    );
+  const both = <L>(own: Tree<L>): Tree<L> =>
+    mixture ? { own, other: mixture.weights as unknown as Tree<L> } : own;
   const frozen = resident
     ? undefined
-    : unflatten(
-        int8
-          ? quantizeWeights(config, flatten(weights as Tree<HostArray>))
-          : flatten(weights as Tree<HostArray>),
+    : both(
+        unflatten(
+          int8
+            ? quantizeWeights(config, flatten(weights as Tree<HostArray>))
+            : flatten(weights as Tree<HostArray>),
+        ),
       );
   const steps = new Map<string, Executable>();
 
   async function stepFor({ sampling, samples }: Settings): Promise<Executable> {
-    const shape = { sampling, shared: samples > 1, int8 };
+    const shape = { sampling, shared: samples > 1, int8, mixture: mixture?.coefficient };
     const key = JSON.stringify(shape);
     const known = steps.get(key);
     if (known) return known;
@@ -111,11 +121,12 @@ export function createGenerator(
         "generate: stop needs a tokenizer, which makes text of tokens; pass `tokenizer`",
       );
     const step = await stepFor(settings);
-    const { numLayers, numKeyValueHeads, headDim, maxPositions, vocabSize } = config;
+    const { numKeyValueHeads, headDim, maxPositions, vocabSize } = config;
+    const numLayers = cachedLayers(config, mixture?.coefficient);
     const taken: (readonly number[])[] = [];
     const payload: RolloutPayload = {
       step,
-      weights: resident ? (weights as Tree<Value>) : {},
+      weights: resident ? both(weights as Tree<Value>) : {},
       config: { numLayers, numKeyValueHeads, headDim, maxPositions, vocabSize },
       prompts: tokenizer ? noted(prompts, taken) : prompts,
       settings,

@@ -6,12 +6,14 @@
  * once for each of its samples.
  */
 import {
+  add,
   compile,
   type Dim,
   flatten,
   gather,
   type HostArray,
   matmul,
+  mul,
   type Program,
   type Provider,
   reshape,
@@ -35,16 +37,25 @@ export interface StepShape {
   readonly shared: boolean;
   /** The projections are in 8 bits. */
   readonly int8: boolean;
+  /**
+   * Draws from the geometric mixture of two models with the same layers, p^(1-a) q^a up to its norm: the weights are
+   * `{own, other}`, and the caches of `other` stand behind those of `own`.
+   */
+  readonly mixture?: number | undefined;
 }
 
+/** Layers that have a cache. */
+export const cachedLayers = ({ numLayers }: Pick<ModelConfig, "numLayers">, mixture: number | undefined): number =>
+  mixture === undefined ? numLayers : 2 * numLayers;
+
 /** Dimensions: B rows, T new tokens a row, S cached tokens, M draws; P prompts of N rows with U tokens where shared. */
-function stepSpecs(config: ModelConfig, { sampling, shared }: StepShape): Record<string, TensorSpec> {
-  const { numLayers, numKeyValueHeads: g, headDim: d } = config;
+function stepSpecs(config: ModelConfig, { sampling, shared, mixture }: StepShape): Record<string, TensorSpec> {
+  const { numKeyValueHeads: g, headDim: d } = config;
   const rows: Dim = shared ? "N*P" : "B";
   const int = (...shape: Dim[]): TensorSpec => ({ dtype: "int64", shape });
   const perLayer = (prefix: string, rows: Dim, tokens: Dim): Record<string, TensorSpec> =>
     Object.fromEntries(
-      Array.from({ length: 2 * numLayers }, (_, i) => [
+      Array.from({ length: 2 * cachedLayers(config, mixture) }, (_, i) => [
         `${prefix}.${i}`,
         { dtype: "float32" as const, shape: [rows, g, tokens, d] },
       ]),
@@ -75,28 +86,47 @@ export function compileStep(
   const step = (weights: Tree<Tensor>, inputs: Tree<Tensor>): Tree<Tensor> => {
     const flat = flatten(inputs);
     const get = (name: string) => flat[name] as Tensor;
-    const layers = (prefix: string, offset: number) =>
-      Array.from({ length: config.numLayers }, (_, layer) => get(`${prefix}.${2 * layer + offset}`));
+    const layers = (prefix: string, model: number, offset: number) =>
+      Array.from({ length: config.numLayers }, (_, layer) =>
+        get(`${prefix}.${2 * (model * config.numLayers + layer) + offset}`),
+      );
     const [ids, positions] = [get("ids"), get("positions")];
     const added: { key: Tensor; value: Tensor }[] = [];
-    const attend = cachedAttention(
-      config,
-      positions,
-      {
-        keys: layers("cache", 0),
-        values: layers("cache", 1),
-        lengths: reshape(get("lengths"), [ids.shape[0] as Dim]),
-        ...(shape.shared && { shared: { keys: layers("shared", 0), values: layers("shared", 1) } }),
-      },
-      added,
-    );
-    const named = weightTensors(config, flatten(weights));
-    const sequence = gridSequence({ ids, positions, attend });
-    const hidden = families[config.family].hidden(config, weightsOf(named), sequence);
-    const logits = matmul(gather(hidden, get("last")), headOf(config, named), { transposeB: true }); // [M, V]
+    /** Logits [M, V] of one of the models. */
+    const logitsOf = (own: Tree<Tensor>, model: number): Tensor => {
+      const rows: { key: Tensor; value: Tensor }[] = [];
+      const attend = cachedAttention(
+        config,
+        positions,
+        {
+          keys: layers("cache", model, 0),
+          values: layers("cache", model, 1),
+          lengths: reshape(get("lengths"), [ids.shape[0] as Dim]),
+          ...(shape.shared && {
+            shared: { keys: layers("shared", model, 0), values: layers("shared", model, 1) },
+          }),
+        },
+        rows,
+      );
+      const named = weightTensors(config, flatten(own));
+      const sequence = gridSequence({ ids, positions, attend });
+      const hidden = families[config.family].hidden(config, weightsOf(named), sequence);
+      added.push(...rows);
+      return matmul(gather(hidden, get("last")), headOf(config, named), { transposeB: true });
+    };
+    const { mixture } = shape;
+    const logits =
+      mixture === undefined
+        ? logitsOf(weights, 0)
+        : add(
+            mul(logitsOf(weights.own as Tree<Tensor>, 0), 1 - mixture),
+            mul(logitsOf(weights.other as Tree<Tensor>, 1), mixture),
+          );
     const { tokens, logprobs, sampledLogprobs } = drawTokens(logits, shape.sampling, flat);
     return { rows: newRows(added), tokens, logprobs, sampled_logprobs: sampledLogprobs };
   };
-  const specs = [unflatten(weightSpecs(config, shape.int8)), unflatten(stepSpecs(config, shape))] as const;
+  const one = unflatten(weightSpecs(config, shape.int8));
+  const weightsSpec: Tree<TensorSpec> = shape.mixture === undefined ? one : { own: one, other: one };
+  const specs = [weightsSpec, unflatten(stepSpecs(config, shape))] as const;
   return compile(step, specs, { provider, ...(frozen && { freeze: { 0: frozen } }) });
 }

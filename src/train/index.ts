@@ -57,6 +57,7 @@ export {
   type TrainerOptions,
   trainerDefaults,
 } from "./loop/trainer-options.ts";
+export { type NashMdOptions, nashMd, nashMdDefaults } from "./nash-md.ts";
 export type {
   IterationHooks,
   IterationOptions,
@@ -64,6 +65,8 @@ export type {
   IterationStart,
 } from "./online/iterations.ts";
 export { type OrpoOptions, orpo, orpoDefaults } from "./orpo.ts";
+export type { JudgedPair, PairJudge } from "./online/judged.ts";
+export { type OnlineDpoOptions, onlineDpo, onlineDpoDefaults } from "./online-dpo.ts";
 export { type GaeOptions, gae, tokenRewards, whiten } from "./policy/advantages.ts";
 export {
   type KlControl,

@@ -2,6 +2,7 @@
 import type { StageKind } from "../stage.ts";
 import { bestOfStage } from "./online/best-of-n.ts";
 import { expertIterationStage } from "./online/expert-iteration.ts";
+import { nashMdStage, onlineDpoStage } from "./online/pairwise.ts";
 import { trpoStage } from "./online/trpo.ts";
 import { pairsStage } from "./pairs.ts";
 import { ppoStage } from "./ppo.ts";
@@ -24,6 +25,8 @@ export const stageKinds: Readonly<Record<string, StageKind>> = Object.fromEntrie
     ppoStage,
     trpoStage,
     expertIterationStage,
+    onlineDpoStage,
+    nashMdStage,
     dpoStage,
     cpoStage,
     simpoStage,

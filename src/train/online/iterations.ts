@@ -80,7 +80,10 @@ export const iterationDefaults = {
   numSamples: 4,
 } as const satisfies Partial<IterationOptions>;
 
-export type IterationSettings = IterationOptions & {
+export type IterationSettings = Omit<IterationOptions, "reward"> & {
+  /** Left out where a judge compares. */
+  readonly reward?: IterationOptions["reward"] | undefined;
+} & {
   readonly [K in keyof typeof iterationDefaults & keyof IterationOptions]: NonNullable<IterationOptions[K]>;
 };
 
@@ -261,15 +264,17 @@ function checkFinite(
     );
 }
 
-const isModel = (reward: IterationOptions["reward"]): reward is Model =>
+const isModel = (reward: NonNullable<IterationOptions["reward"]>): reward is Model =>
   typeof reward === "object" && reward !== null && "parameters" in reward && "config" in reward;
 
-const rewardOf = (
+const rewardOf = async (
   { reward, batchSize }: IterationSettings,
   engine: Engine,
   tokenizer: Tokenizer,
 ): Promise<OpenedReward> =>
-  isModel(reward)
+  reward === undefined
+    ? { name: "none", score: (batch) => batch.map(() => 0), dispose: async () => {} }
+    : isModel(reward)
     ? checkpointReward(reward, { engine, batchSize, policyTokenizer: tokenizer })
     : openReward(reward as RewardSpec, { engine, tokenizer });
 

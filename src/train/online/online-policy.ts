@@ -34,8 +34,14 @@ export interface SamplingPolicy {
   ): Promise<RolloutResponse[]>;
   /** The same from the reference. */
   sampleReference: SamplingPolicy["sample"];
-  /** log ref of response tokens, in nats. */
-  referenceLogProbs(sequences: readonly TokenSequence[]): Promise<Float64Array[]>;
+  /** From policy^(1-coefficient) reference^coefficient, up to its norm. */
+  sampleMixture(
+    coefficient: number,
+    prompts: readonly RolloutPrompt[],
+    options: { seed: number; samples: number },
+  ): Promise<RolloutResponse[]>;
+  /** log ref of response tokens, in nats, at the temperature of sampling unless another is given. */
+  referenceLogProbs(sequences: readonly TokenSequence[], temperature?: number): Promise<Float64Array[]>;
   model(): Promise<Model>;
   dispose(): Promise<void>;
 }
@@ -89,6 +95,7 @@ export function samplingPolicy(
   const merged = async () => unflatten(trainable.modelWith(await parameters()).parameters) as Tree<HostArray>;
   const sampler = createSampler(engine, model.config, o.lora ? merged : weights, sampling);
   let still: { sampler: Sampler; weights: Tree<Resident> } | undefined;
+  let mixed: { sampler: Sampler; other?: Tree<Resident> } | undefined;
   let pass: TokenPass | undefined;
   const fixed = unflatten(reference.parameters) as Tree<HostArray>;
   return {
@@ -100,19 +107,32 @@ export function samplingPolicy(
       }
       return still.sampler.sample(prompts, options);
     },
-    async referenceLogProbs(sequences) {
+    async sampleMixture(coefficient, prompts, options) {
+      if (!mixed && o.lora) {
+        const mixture = { weights: fixed, coefficient };
+        mixed = { sampler: createSampler(engine, model.config, merged, { ...sampling, mixture }) };
+      } else if (!mixed) {
+        const other = (await engine.put(fixed)) as Tree<Resident>;
+        const mixture = { weights: other, coefficient };
+        mixed = { other, sampler: createSampler(engine, model.config, weights, { ...sampling, mixture }) };
+      }
+      return mixed.sampler.sample(prompts, options);
+    },
+    async referenceLogProbs(sequences, temperature = o.temperature) {
       pass ??= await createTokenPass(
         engine,
         logProbsFigure(reference.config, (all: Tree<Tensor>) => all.fixed as Tree<Tensor>),
         { weights: {}, fixed, batchSize: o.batchSize },
       );
-      return pass.run({}, sequences, o.temperature);
+      return pass.run({}, sequences, temperature);
     },
     model: async () => trainable.modelWith(await parameters()),
     async dispose() {
       await sampler.dispose();
       await still?.sampler.dispose();
       if (still) await engine.free(still.weights);
+      await mixed?.sampler.dispose();
+      if (mixed?.other) await engine.free(mixed.other);
       await pass?.dispose();
     },
   };

@@ -43,6 +43,8 @@ export interface SamplerOptions {
   readonly batchSize: number;
   /** Samples with projections in 8 bits: faster, and from a slightly other distribution than the policy's. */
   readonly int8?: boolean;
+  /** Samples from the geometric mixture with another model of the same shape: p^(1-coefficient) q^coefficient. */
+  readonly mixture?: { readonly weights: Tree<HostArray> | Tree<Resident>; readonly coefficient: number };
 }
 
 export interface Sampler {
@@ -65,9 +67,9 @@ export function createSampler(
   engine: Engine,
   config: ModelConfig,
   weights: Tree<Resident> | (() => Promise<Tree<HostArray>>),
-  { tokenizer, temperature, maxNewTokens, stopTokenIds, batchSize, int8 = false }: SamplerOptions,
+  { tokenizer, temperature, maxNewTokens, stopTokenIds, batchSize, int8 = false, mixture }: SamplerOptions,
 ): Sampler {
-  const kept = typeof weights === "function" ? undefined : createGenerator(engine, config, weights);
+  const kept = typeof weights === "function" ? undefined : createGenerator(engine, config, weights, { ...(mixture && { mixture }) });
   const settings = {
     tokenizer,
     temperature,
@@ -76,7 +78,10 @@ export function createSampler(
     ...(stopTokenIds && { eosTokenIds: stopTokenIds }),
   };
   const generatorNow = async (): Promise<Generator> =>
-    kept ?? createGenerator(engine, config, await (weights as () => Promise<Tree<HostArray>>)(), { int8 });
+    kept ?? createGenerator(engine, config, await (weights as () => Promise<Tree<HostArray>>)(), {
+      int8,
+      ...(mixture && { mixture }),
+    });
   return {
     async sample(prompts, { seed, samples = 1, signal }) {
       const generator = await generatorNow();

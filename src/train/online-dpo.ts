@@ -1,0 +1,162 @@
+/**
+ * Online DPO (Guo et al. 2024, direct language model alignment from online feedback): two responses of the policy as it
+ * is now, a reward or a judge that says which is better, and a step of DPO on that pair.
+ *
+ *     rollout     two responses to each prompt                                            groups.ts
+ *     judge       which is the better one; ties and answers that do not count are left out      judged.ts
+ *     loss, step  -log sigmoid(beta (log pi/ref (better) - log pi/ref (worse)))           preference/dpo-loss.ts
+ */
+import type { PromptExample } from "../data/prompts.ts";
+import { div, hostArray, square, sub } from "../graph/index.ts";
+import { randomBits, uniform } from "../graph/random.ts";
+import { TrainError } from "./errors.ts";
+import { chunks } from "./loop/plan.ts";
+import { withDefaults } from "./loop/trainer-options.ts";
+import { meanOf, type Scored, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
+import {
+  type Iteration,
+  type IterationHooks,
+  type IterationOptions,
+  type IterationResult,
+  iterationDefaults,
+  type Learner,
+  runIterations,
+} from "./online/iterations.ts";
+import { checkJudged, type PairJudge, preferencesOf } from "./online/judged.ts";
+import { openOnlinePolicy } from "./online/online-policy.ts";
+import { dpoLoss } from "./preference/dpo-loss.ts";
+import { collateRuns, dpoSpec } from "./preference/preference-batch.ts";
+import { type PreferenceLoss, preferenceLosses } from "./preference/preference-losses.ts";
+
+export interface OnlineDpoOptions extends Omit<IterationOptions, "reward"> {
+  /** What scores responses; or give a judge. */
+  readonly reward?: IterationOptions["reward"] | undefined;
+  /** What compares two responses, in place of a reward. */
+  readonly judge?: PairJudge | undefined;
+  /** The pull towards the reference. */
+  readonly beta?: number | undefined;
+  readonly lossType?: "sigmoid" | "ipo" | undefined;
+  /**
+   * `best`: the likelier one is preferred, as in TRL. `drawn`: drawn with the judge's probability (of a reward:
+   * sigmoid of the difference), with which the optimum is pi* ~ ref exp(reward / beta). Default "best".
+   */
+  readonly labels?: "best" | "drawn" | undefined;
+}
+
+/** As TRL's OnlineDPOTrainer has them; its `ipo` takes the margin of the whole responses, not that a token. */
+export const onlineDpoLosses = {
+  sigmoid: preferenceLosses.sigmoid,
+  ipo: ({ margin, beta }) => square(sub(margin, div(0.5, beta))),
+} satisfies Record<string, PreferenceLoss>;
+
+/** Defaults, as the help texts print them. */
+export const onlineDpoDefaults = {
+  ...iterationDefaults,
+  learningRate: 5e-7,
+  beta: 0.1,
+  lossType: "sigmoid",
+  labels: "best",
+} as const satisfies Partial<OnlineDpoOptions>;
+
+/**
+ * Improves a policy by comparisons of its own responses.
+ *
+ * @throws DataError, RewardError, RunError or TrainError with what is required, what came and what to do
+ * @example
+ * const { policy } = await onlineDpo({
+ *   model: await loadModel("my-model"),
+ *   prompts: "prompts.jsonl",
+ *   reward: "runs/judge",
+ *   beta: 0.1,
+ * });
+ */
+export async function onlineDpo(options: OnlineDpoOptions, hooks: IterationHooks = {}): Promise<IterationResult> {
+  const o = withDefaults(onlineDpoDefaults, options);
+  checkJudged("online-dpo", o);
+  if (!(o.beta > 0)) throw new TrainError(`beta: above 0 is required, got ${o.beta}`);
+  const { judge, beta, lossType, labels } = o;
+  return runIterations(
+    o,
+    {
+      name: "online-dpo",
+      decisive: { beta, lossType, labels },
+      async open(place): Promise<Learner> {
+        const policy = await openOnlinePolicy(place, o, {
+          loss: dpoLoss(place.model.config, { loss: onlineDpoLosses[lossType], beta }),
+          batchSpec: dpoSpec(),
+          accumulate: true,
+        });
+        return {
+          ...policy,
+          async iterate(prompts: readonly PromptExample[], step: number): Promise<Iteration> {
+            const found = await sampleGroups(o, place.reward, policy.sample, prompts, { step, samples: 2 });
+            const { responses, sequences, scores } = found;
+            const halves = [everySecond(found, 0), everySecond(found, 1)] as const;
+            const preferences = await preferencesOf(judge, ...halves);
+            const seed = randomBits(o.seed, step, 1);
+            const kept = preferences.flatMap((p, i) => {
+              if (p === undefined || (p === 0.5 && labels === "best")) return [];
+              const isFirst = labels === "best" ? p > 0.5 : uniform(seed, i) < p;
+              return [{ prompt: i, chosen: 2 * i + (isFirst ? 0 : 1), rejected: 2 * i + (isFirst ? 1 : 0) }];
+            });
+            const reference = await policy.referenceLogProbs(sequences, 1);
+            const sums = reference.map((row) => row.reduce((a, b) => a + b, 0));
+            const idsOf = (i: number) => Int32Array.from(responses[i]?.ids ?? []);
+            const micro = chunks(kept, o.batchSize).map((part) => ({
+              ...collateRuns(
+                part.map(({ prompt, chosen, rejected }) => ({
+                  prompt: (prompts[prompt] as PromptExample).ids,
+                  responses: [idsOf(chosen), idsOf(rejected)],
+                })),
+              ),
+              reference: hostArray(
+                "float32",
+                [part.length, 2],
+                part.flatMap(({ chosen, rejected }) => [sums[chosen] as number, sums[rejected] as number]),
+              ),
+            }));
+            const trained =
+              kept.length > 0 ? await policy.update(micro, kept.length, policy.rate(step)) : undefined;
+            const own = o.temperature === 1 ? reference : await policy.referenceLogProbs(sequences);
+            const kl = sampledKlOf(responses, own);
+            const unclear = preferences.filter((p) => p === undefined).length;
+            return {
+              metrics: {
+                ...sampleMetrics(found),
+                ...(judge
+                  ? { "judge/excluded": unclear }
+                  : {
+                      "objective/rlhf_reward": meanOf(scores) - beta * kl,
+                      "objective/scores_margin": meanOf(
+                        kept.map(({ chosen, rejected }) => (scores[chosen] as number) - (scores[rejected] as number)),
+                      ),
+                    }),
+                "objective/kl": kl,
+                "objective/non_score_reward": -beta * kl,
+                frac_ties: preferences.filter((p) => p === 0.5).length / prompts.length,
+                ...trained,
+                lr: policy.rate(step),
+              },
+              responses: responses.length,
+              tokens: found.tokens,
+              samples: shown(found, o.numSamples),
+            };
+          },
+        };
+      },
+    },
+    hooks,
+  );
+}
+
+/** The first (or second) response to each prompt. */
+const everySecond = (found: Scored, offset: number): Scored => {
+  const pick = <T>(list: readonly T[]): T[] => list.filter((_, i) => i % 2 === offset);
+  return {
+    prompts: pick(found.prompts),
+    responses: pick(found.responses),
+    sequences: pick(found.sequences),
+    scores: pick(found.scores),
+    tokens: found.tokens,
+  };
+};

@@ -3,6 +3,7 @@ import * as ort from "onnxruntime-node";
 import { type Engine, LocalEngine } from "../src/graph/index.ts";
 import {
   type LettersProblem,
+  type LogPolicy,
   lettersProblem,
   logPolicyOf,
   optimalPolicy,
@@ -11,13 +12,16 @@ import {
 import type { Model } from "../src/models/index.ts";
 import { ppo } from "../src/train/ppo.ts";
 import { type OfflineMethod, offlineMethods } from "./optimum-offline.ts";
+import { bestOfPolicy, nashProblem, onlineTrainers } from "./attune-optimum-online.ts";
 
-/** Weight of the KL in both objectives. */
-const beta = 1;
+/** Weight of the KL in the objectives. */
+const klWeight = 1;
 
 type Trainer = (engine: Engine, problem: LettersProblem, seed: number) => Promise<Model>;
 
 const trainers: Readonly<Record<string, Trainer>> = {
+  ...onlineTrainers,
+
   async ppo(engine, problem, seed) {
     const { prompts, responses, rewards, text, model, maxLength } = problem;
     const place = (rows: readonly (readonly number[])[]) => new Map(rows.map((ids, i) => [ids.join(), i]));
@@ -29,7 +33,7 @@ const trainers: Readonly<Record<string, Trainer>> = {
       engine,
       prompts: prompts.map((ids) => ({ prompt: text(ids) })),
       reward: (batch) => batch.map(({ promptIds, completionIds }) => score(promptIds, completionIds)),
-      klCoef: beta,
+      klCoef: klWeight,
       responseLength: maxLength,
       batchSize: 256,
       maxSteps: 60,
@@ -47,19 +51,35 @@ const trainers: Readonly<Record<string, Trainer>> = {
 /** Preferences that an offline method learns from: enough for the optimum, and fewer where a loss aims elsewhere. */
 const preferencesOf = ({ exact }: OfflineMethod): number => (exact ? 65_536 : 16_384);
 
+/** The best of n samples, with the n that serves the objective best: it needs no training, and is no optimum. */
+const bestOf = (problem: LettersProblem, reference: LogPolicy, beta: number): LogPolicy =>
+  [2, 3, 4, 6, 8, 12, 16, 32]
+    .map((n) => bestOfPolicy(problem, reference, n))
+    .reduce((best, policy) => {
+      const value = (of: LogPolicy) => valueOf(problem, of, reference, beta).objective;
+      return value(policy) > value(best) ? policy : best;
+    });
+
 export async function optimumOf({ trainer, seed }: { trainer: string; seed: number }, threads: number) {
   const engine = new LocalEngine(ort, { threads });
   try {
-    const problem = await lettersProblem(engine, { letters: 4, seed });
-    const { reference } = problem;
+    const letters = await lettersProblem(engine, { letters: 4, seed });
+    const { reference } = letters;
+    const { problem, beta } =
+      trainer === "nash-md" ? nashProblem(letters, reference) : { problem: letters, beta: klWeight };
     const best = optimalPolicy(problem, reference, beta);
     const start = performance.now();
     const offline = offlineMethods[trainer];
-    const policy = offline
-      ? await offline.train(engine, problem, seed, preferencesOf(offline))
-      : await (trainers[trainer] as Trainer)(engine, problem, seed);
+    const trained = () =>
+      offline
+        ? offline.train(engine, letters, seed, preferencesOf(offline))
+        : (trainers[trainer] as Trainer)(engine, letters, seed);
+    const policy =
+      trainer === "best-of-n"
+        ? bestOf(problem, reference, beta)
+        : await logPolicyOf(engine, await trained(), problem);
     const seconds = (performance.now() - start) / 1000;
-    const found = valueOf(problem, await logPolicyOf(engine, policy, problem), reference, beta);
+    const found = valueOf(problem, policy, reference, beta);
     return {
       share: found.objective / best.value,
       kl: found.kl,

@@ -6,13 +6,13 @@
 import type { Bench } from "./bench.ts";
 import { offlineMethods } from "./optimum-offline.ts";
 
-/** Online methods; the offline ones are in their table. */
-const online = ["ppo"] as const;
+/** Methods on own samples; the offline ones are in their table. */
+const online = ["ppo", "trpo", "expert-iteration", "online-dpo", "nash-md", "best-of-n"] as const;
 
 export const optimum: Bench = {
   name: "optimum",
   describe:
-    "PPO, and every offline method on drawn preferences, beside the closed-form optimum of reward against KL",
+    "methods on own samples, and every offline method on drawn preferences, beside the closed-form optimum of reward against KL",
   run: async (context) => {
     for (const kase of [...online, ...Object.keys(offlineMethods)]) {
       if (!context.selects(kase)) continue;

@@ -11,31 +11,10 @@
  * for its own alone.
  */
 import type { PromptExample } from "../data/prompts.ts";
-import {
-  type Dim,
-  div,
-  type HostArray,
-  hostArray,
-  mul,
-  sum,
-  type Tensor,
-  type TensorSpec,
-  type Tree,
-  tokenLogProbs,
-} from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
-import {
-  choosingPlaces,
-  chosenLogits,
-  hiddenOf,
-  responseTokens,
-  rowSpecs,
-  type TokenSequence,
-  tokenRows,
-} from "../models/response-rows.ts";
+import type { TokenSequence } from "../models/response-rows.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
-import type { Loss } from "./loop/step.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
 import { meanOf, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
 import {
@@ -49,6 +28,7 @@ import {
 } from "./online/iterations.ts";
 import { checkJudged, type PairJudge, preferencesOf } from "./online/judged.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
+import { weightedBatch, weightedLoss, weightedSpec } from "./online/weighted-tokens.ts";
 
 export interface NashMdOptions extends Omit<IterationOptions, "reward"> {
   /** What scores responses; P is then sigmoid of the difference. Or give a judge. */
@@ -70,22 +50,6 @@ export const nashMdDefaults = {
   mixtureCoef: 0.5,
   klGradient: "sequence",
 } as const satisfies Partial<NashMdOptions>;
-
-const weightSpec: TensorSpec = { dtype: "float32", shape: ["N"] as Dim[] };
-export const nashSpec = { ...rowSpecs, weights: weightSpec };
-
-/** 1/n sum_t w_t log pi(t), n = `num_items` responses; see `nashWeights`. */
-export const nashLoss =
-  (config: ModelConfig): Loss =>
-  (params, batch) => {
-    const { input_ids, places, tokens, inverse_temperature, weights } = batch as Record<
-      keyof typeof nashSpec,
-      Tensor
-    >;
-    const hidden = hiddenOf(config, params, input_ids);
-    const logProbs = tokenLogProbs(chosenLogits(config, params, hidden, places, inverse_temperature), tokens);
-    return { loss: div(sum(mul(logProbs, weights)), batch.num_items as Tensor) };
-  };
 
 /** What the log-probability of each token of a response is weighed with. */
 export function nashWeights(
@@ -130,8 +94,8 @@ export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {})
         if (mixtureCoef > 0 && mixtureCoef < 1 && shapeOf(reference.config) !== shapeOf(place.model.config))
           throw new TrainError("nash-md: a mixture needs a reference of the policy's shape; set mixture_coef to 0 or 1");
         const policy = await openOnlinePolicy(place, o, {
-          loss: nashLoss(place.model.config),
-          batchSpec: nashSpec,
+          loss: weightedLoss(place.model.config),
+          batchSpec: weightedSpec,
           accumulate: true,
         });
         const opponent: typeof policy.sample = (prompts, settings) =>
@@ -150,7 +114,7 @@ export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {})
             const reference = await policy.referenceLogProbs(sequences);
             const kept = preferences.flatMap((p, i) => (p === undefined ? [] : [{ p, i }]));
             const micro = chunks(kept, o.batchSize).map((part) =>
-              nashBatch(
+              weightedBatch(
                 part.map(({ i }) => sequences[i] as TokenSequence),
                 part.map(({ p, i }) =>
                   nashWeights(responses[i]?.logProbs ?? [], reference[i] as Float64Array, p, { beta, klGradient }),
@@ -189,22 +153,4 @@ export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {})
     },
     hooks,
   );
-}
-
-/** A batch of `nashSpec`. */
-export function nashBatch(
-  rows: readonly TokenSequence[],
-  weights: readonly Float64Array[],
-  temperature: number,
-): Record<keyof typeof nashSpec, HostArray> & Tree<HostArray> {
-  const input_ids = tokenRows(rows);
-  const list = (values: readonly number[]) => hostArray("int64", [values.length], values);
-  const flat = weights.flatMap((row) => Array.from(row));
-  return {
-    input_ids,
-    places: list(choosingPlaces(rows, input_ids.shape[1] as number)),
-    tokens: list(responseTokens(rows)),
-    inverse_temperature: hostArray("float32", [], [1 / temperature]),
-    weights: hostArray("float32", [flat.length], flat),
-  };
 }

@@ -10,9 +10,11 @@ import { sgd } from "../../optim/index.ts";
 import type { Loss } from "../loop/step.ts";
 import { createStepper } from "../loop/stepper.ts";
 import { onlineDpoLosses } from "../online-dpo.ts";
-import { nashBatch, nashLoss, nashSpec, nashWeights } from "../nash-md.ts";
+import { nashWeights } from "../nash-md.ts";
 import { dpoLoss } from "../preference/dpo-loss.ts";
 import { collateRuns, dpoSpec } from "../preference/preference-batch.ts";
+
+import { weightedBatch, weightedLoss, weightedSpec } from "./weighted-tokens.ts";
 
 type Figures = Readonly<Record<string, number>>;
 const { rows, beta, scale, probabilities, rewards, cases } = JSON.parse(
@@ -87,12 +89,12 @@ describe.each(["llama", "gpt2"])("%s", (name) => {
     const weights = own.map((logProbs, i) =>
       nashWeights(logProbs, ref[i] as Float64Array, probabilities[i] as number, { beta, klGradient: "token" }),
     );
-    const batch = nashBatch(
+    const batch = weightedBatch(
       rows.map(({ prompt, first }) => ({ promptIds: prompt, ids: first })),
       weights,
       1,
     );
-    const figures = await stepOf(policy, nashLoss(policy.config), batch, nashSpec);
+    const figures = await stepOf(policy, weightedLoss(policy.config), batch, weightedSpec);
     const mean = (of: (i: number) => number) => sum(rows.map((_, i) => of(i))) / rows.length;
     expectAlike(
       {

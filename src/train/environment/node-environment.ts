@@ -1,0 +1,31 @@
+/** An environment by name, or one that a module of the user's exports: TypeScript or JavaScript. */
+import { moduleReward } from "../../reward/node-module.ts";
+import { TrainError } from "../errors.ts";
+import { type ConversationOptions, conversation } from "./conversation.ts";
+import type { MakeEnvironment } from "./environment.ts";
+
+/** Environments in the box; a row each. */
+export const environments: Readonly<Record<string, (options: object) => MakeEnvironment>> = {
+  conversation: (options) => conversation(options as ConversationOptions),
+};
+
+/**
+ * What makes environments: `conversation`, or `./mine.ts#name`, a function without arguments that returns an
+ * environment (without #: the default export).
+ *
+ * @throws TrainError for an unknown name; RewardError when the module cannot be read
+ */
+export async function openEnvironment(
+  spec: string | MakeEnvironment,
+  { options = {}, baseDir = "." }: { readonly options?: object; readonly baseDir?: string } = {},
+): Promise<MakeEnvironment> {
+  if (typeof spec === "function") return spec;
+  const known = environments[spec];
+  if (known) return known(options);
+  const [path, exported] = spec.split("#") as [string, string?];
+  if (!/\.[cm]?[jt]s$/.test(path))
+    throw new TrainError(
+      `environment ${spec}: a module's path, or ${Object.keys(environments).join(", ")}, is required`,
+    );
+  return (await moduleReward(path, exported, baseDir)) as unknown as MakeEnvironment;
+}

@@ -21,6 +21,15 @@ export {
 export { type CpoOptions, cpo, cpoDefaults, cpoLosses } from "./cpo.ts";
 export { dpo } from "./dpo.ts";
 export { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
+export {
+  type CallerRequest,
+  type ConversationOptions,
+  callerRequests,
+  conversation,
+} from "./environment/conversation.ts";
+export type { Environment, MakeEnvironment, Reset, ResetOptions, Step } from "./environment/environment.ts";
+export { type Episode, type EpisodeOptions, runEpisodes, type Turn } from "./environment/episodes.ts";
+export { openEnvironment } from "./environment/node-environment.ts";
 export { TrainError } from "./errors.ts";
 export {
   type ExpertIterationOptions,
@@ -57,6 +66,7 @@ export {
   type TrainerOptions,
   trainerDefaults,
 } from "./loop/trainer-options.ts";
+export { type MultiTurnOptions, multiTurn, multiTurnDefaults } from "./multi-turn.ts";
 export { type NashMdOptions, nashMd, nashMdDefaults } from "./nash-md.ts";
 export type {
   IterationHooks,

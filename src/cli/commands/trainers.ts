@@ -20,6 +20,7 @@ export const trainers: Readonly<Record<string, string>> = {
   "expert-iteration": "improve a model by the best of its own answers (RAFT, STaR, rejection sampling)",
   "online-dpo": "improve a model by DPO on pairs of its own answers, judged as they come",
   "nash-md": "improve a model by play against a mixture of itself and the reference (Nash-MD)",
+  "multi-turn": "improve a model by conversations in an environment",
   dpo: "improve a model by direct preference optimisation on pairs",
   cpo: "improve a model by contrastive preference optimisation on pairs, without a reference",
   simpo: "improve a model by simple preference optimisation on pairs: rewards a token, no reference",

@@ -2,6 +2,7 @@
 import type { StageKind } from "../stage.ts";
 import { bestOfStage } from "./online/best-of-n.ts";
 import { expertIterationStage } from "./online/expert-iteration.ts";
+import { multiTurnStage } from "./online/multi-turn.ts";
 import { nashMdStage, onlineDpoStage } from "./online/pairwise.ts";
 import { trpoStage } from "./online/trpo.ts";
 import { pairsStage } from "./pairs.ts";
@@ -27,6 +28,7 @@ export const stageKinds: Readonly<Record<string, StageKind>> = Object.fromEntrie
     expertIterationStage,
     onlineDpoStage,
     nashMdStage,
+    multiTurnStage,
     dpoStage,
     cpoStage,
     simpoStage,

@@ -113,17 +113,21 @@ export function nashProblem<P extends EnumerableProblem>(
   for (let round = 0; round < 500; round++) {
     rewards = problem.rewards.map((row, x) => {
       const mixed = (policy[x] as Float64Array).map(
-        (logProb, y) => (1 - nashMixture) * logProb + nashMixture * ((reference[x] as Float64Array)[y] as number),
+        (logProb, y) =>
+          (1 - nashMixture) * logProb + nashMixture * ((reference[x] as Float64Array)[y] as number),
       );
       const weights = mixed.map(Math.exp);
       const norm = weights.reduce((a, b) => a + b, 0);
-      return row.map((own) =>
-        row.reduce((sum, other, y) => sum + (weights[y] as number) / (1 + Math.exp(other - own)), 0) / norm,
+      return row.map(
+        (own) =>
+          row.reduce((sum, other, y) => sum + (weights[y] as number) / (1 + Math.exp(other - own)), 0) / norm,
       );
     });
     const next = optimalPolicy({ rewards }, reference, nashBeta).policy;
     // Half way each time: the plain iteration may swing.
-    policy = policy.map((row, x) => row.map((old, y) => (old + ((next[x] as Float64Array)[y] as number)) / 2));
+    policy = policy.map((row, x) =>
+      row.map((old, y) => (old + ((next[x] as Float64Array)[y] as number)) / 2),
+    );
   }
   return { problem: { ...problem, rewards: centred(rewards, reference) }, beta: nashBeta };
 }

@@ -11,8 +11,8 @@ import {
 } from "../src/lab/index.ts";
 import type { Model } from "../src/models/index.ts";
 import { ppo } from "../src/train/ppo.ts";
-import { type OfflineMethod, offlineMethods } from "./optimum-offline.ts";
 import { bestOfPolicy, nashProblem, onlineTrainers } from "./attune-optimum-online.ts";
+import { type OfflineMethod, offlineMethods } from "./optimum-offline.ts";
 
 /** Weight of the KL in the objectives. */
 const klWeight = 1;

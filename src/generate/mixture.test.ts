@@ -9,7 +9,11 @@ it.each([1, 3])("draws from the geometric mixture of two models (%s samples a pr
   const weights = Object.fromEntries(
     Object.entries(own.weights).map(([name, { shape, data }]) => [
       name,
-      hostArray("float32", shape, Float32Array.from(data as Float32Array, (x, i) => x * (1.2 + 0.4 * Math.sin(i)))),
+      hostArray(
+        "float32",
+        shape,
+        Float32Array.from(data as Float32Array, (x, i) => x * (1.2 + 0.4 * Math.sin(i))),
+      ),
     ]),
   );
   const other = { config: own.config, weights };
@@ -35,10 +39,17 @@ it.each([1, 3])("draws from the geometric mixture of two models (%s samples a pr
   };
   const mixture = { weights: unflatten(weights), coefficient };
   await check(createGenerator(engine, own.config, unflatten(own.weights), { mixture }));
-  const residents = { own: await engine.put(unflatten(own.weights)), other: await engine.put(unflatten(weights)) };
+  const residents = {
+    own: await engine.put(unflatten(own.weights)),
+    other: await engine.put(unflatten(weights)),
+  };
   await check(
-    createGenerator(engine, own.config, residents.own, { mixture: { weights: residents.other, coefficient } }),
+    createGenerator(engine, own.config, residents.own, {
+      mixture: { weights: residents.other, coefficient },
+    }),
   );
-  expect(() => createGenerator(engine, own.config, residents.own, { mixture })).toThrow(/both models in one place/);
+  expect(() => createGenerator(engine, own.config, residents.own, { mixture })).toThrow(
+    /both models in one place/,
+  );
   await engine.dispose();
 });

@@ -45,11 +45,16 @@ export interface StepShape {
 }
 
 /** Layers that have a cache. */
-export const cachedLayers = ({ numLayers }: Pick<ModelConfig, "numLayers">, mixture: number | undefined): number =>
-  mixture === undefined ? numLayers : 2 * numLayers;
+export const cachedLayers = (
+  { numLayers }: Pick<ModelConfig, "numLayers">,
+  mixture: number | undefined,
+): number => (mixture === undefined ? numLayers : 2 * numLayers);
 
 /** Dimensions: B rows, T new tokens a row, S cached tokens, M draws; P prompts of N rows with U tokens where shared. */
-function stepSpecs(config: ModelConfig, { sampling, shared, mixture }: StepShape): Record<string, TensorSpec> {
+function stepSpecs(
+  config: ModelConfig,
+  { sampling, shared, mixture }: StepShape,
+): Record<string, TensorSpec> {
   const { numKeyValueHeads: g, headDim: d } = config;
   const rows: Dim = shared ? "N*P" : "B";
   const int = (...shape: Dim[]): TensorSpec => ({ dtype: "int64", shape });

@@ -110,12 +110,17 @@ describe("episodes", () => {
   });
 
   it("refuse an environment that does not keep to the protocol", async () => {
-    const broken = (step: object) => () => ({ reset: () => ({ observation: "The cat" }), step: () => step }) as never;
+    const broken = (step: object) => () =>
+      ({ reset: () => ({ observation: "The cat" }), step: () => step }) as never;
     const fine = { observation: "", reward: 0, terminated: false, truncated: false };
     await expect(run(() => ({}) as never)).rejects.toThrow(/functions reset and step/);
-    await expect(run(broken({ ...fine, reward: Number.NaN }))).rejects.toThrow(/reward that is a finite number, got NaN/);
+    await expect(run(broken({ ...fine, reward: Number.NaN }))).rejects.toThrow(
+      /reward that is a finite number, got NaN/,
+    );
     await expect(run(broken({ ...fine, terminated: undefined }))).rejects.toThrow(/whether it is terminated/);
-    await expect(run(broken({ ...fine, observation: 3 }))).rejects.toThrow(/an observation that is a text, got number/);
+    await expect(run(broken({ ...fine, observation: 3 }))).rejects.toThrow(
+      /an observation that is a text, got number/,
+    );
     await expect(run(counting(), [], { maxTokens: 8 })).rejects.toThrow(/lower response_length/);
   });
 });
@@ -137,7 +142,11 @@ describe("the policy gradient of turns", () => {
   });
 
   it("gives no weight to what the environment said", () => {
-    const episode = { ids: [1, 2, 3, 4, 5], logProbs: [-1, -2, 0, 0, -3], turns: [turn(0, 2, 0), turn(4, 5, 0)] };
+    const episode = {
+      ids: [1, 2, 3, 4, 5],
+      logProbs: [-1, -2, 0, 0, -3],
+      turns: [turn(0, 2, 0), turn(4, 5, 0)],
+    };
     const weights = tokenWeights(episode, [-1, -1, -9, -9, -4], [10, 20], 0.5);
     expect([...weights]).toEqual([0.5 * (0 - 1 + 1) - 10, 0.5 * (-1 + 1) - 10, 0, 0, 0.5 * 1 - 20]);
   });
@@ -174,13 +183,25 @@ describe("multi-turn", () => {
           step: (action) => ({ observation: "A dog", reward: action.length, terminated: action.length > 8, truncated: false }),
         });`,
       );
-      const run = { ...basics, environment: path, maxSteps: 2, saveSteps: 1, numGenerations: 2, promptsPerStep: 2 };
+      const run = {
+        ...basics,
+        environment: path,
+        maxSteps: 2,
+        saveSteps: 1,
+        numGenerations: 2,
+        promptsPerStep: 2,
+      };
       const whole = await multiTurn({ ...run, outputDir: join(dir, "whole") });
       const stop = new AbortController();
-      await multiTurn({ ...run, outputDir: join(dir, "run") }, { signal: stop.signal, onStep: () => stop.abort() });
+      await multiTurn(
+        { ...run, outputDir: join(dir, "run") },
+        { signal: stop.signal, onStep: () => stop.abort() },
+      );
       const second = await multiTurn({ ...run, outputDir: join(dir, "run"), resume: true });
       const bits = ({ parameters }: typeof whole.model) =>
-        Object.keys(parameters).sort().map((name) => Array.from(parameters[name]?.data as Float32Array));
+        Object.keys(parameters)
+          .sort()
+          .map((name) => Array.from(parameters[name]?.data as Float32Array));
       expect(bits(second.model)).toEqual(bits(whole.model));
     } finally {
       rmSync(dir, { recursive: true });
@@ -208,7 +229,10 @@ describe("the conversation", () => {
     expect(miss).toMatchObject({ reward: expect.closeTo(-0.1, 9), terminated: false, truncated: false });
     expect(await one.step("No!")).toMatchObject({ reward: expect.closeTo(-0.3, 9) });
     expect(await one.step(questions)).toMatchObject({ reward: expect.closeTo(0.4, 9), terminated: false });
-    expect(await one.step(`${questions} Please.`)).toMatchObject({ reward: expect.closeTo(0.4, 9), terminated: true });
+    expect(await one.step(`${questions} Please.`)).toMatchObject({
+      reward: expect.closeTo(0.4, 9),
+      terminated: true,
+    });
     await expect(one.step("More?")).rejects.toThrow(/the call has ended/);
   });
 

@@ -13,10 +13,10 @@
 import type { PromptExample } from "../data/prompts.ts";
 import { randomBits } from "../graph/random.ts";
 import { encodeChat } from "../models/chat/chat-tokens.ts";
-import { TrainError } from "./errors.ts";
 import type { MakeEnvironment } from "./environment/environment.ts";
 import { type Episode, runEpisodes } from "./environment/episodes.ts";
 import { openEnvironment } from "./environment/node-environment.ts";
+import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
 import { textModelOf } from "./loop/text-model.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
@@ -71,16 +71,25 @@ export const multiTurnDefaults = {
  * @example
  * const { policy } = await multiTurn({ model: await loadModel("my-model"), environment: "conversation" });
  */
-export async function multiTurn(options: MultiTurnOptions, hooks: IterationHooks = {}): Promise<IterationResult> {
+export async function multiTurn(
+  options: MultiTurnOptions,
+  hooks: IterationHooks = {},
+): Promise<IterationResult> {
   const o = withDefaults(multiTurnDefaults, options);
-  for (const [name, least] of [["numGenerations", 2], ["numOpenings", 1], ["maxTurns", 1]] as const)
+  for (const [name, least] of [
+    ["numGenerations", 2],
+    ["numOpenings", 1],
+    ["maxTurns", 1],
+  ] as const)
     if (!Number.isInteger(o[name]) || o[name] < least)
       throw new TrainError(
         `${name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}: a whole number of at least ${least} is required, got ${o[name]}`,
       );
   if (!(o.beta >= 0)) throw new TrainError(`beta: at least 0 is required, got ${o.beta}`);
   const { environment, environmentOptions, numGenerations, numOpenings, maxTurns, beta } = o;
-  const make = await openEnvironment(environment, { ...(environmentOptions && { options: environmentOptions }) });
+  const make = await openEnvironment(environment, {
+    ...(environmentOptions && { options: environmentOptions }),
+  });
   // A model without a template of its own speaks plainly.
   const chatTemplate = o.chatTemplate ?? o.model.chatTemplate ?? (hasTemplate(o.model) ? undefined : "plain");
   const text = textModelOf(
@@ -99,14 +108,25 @@ export async function multiTurn(options: MultiTurnOptions, hooks: IterationHooks
       ...template,
       addGenerationPrompt: true,
     });
-    prompts.push({ ids: Int32Array.from(ids), text: said, row: { seed: own }, source: { file: "environment", line: seed + 1 } });
+    prompts.push({
+      ids: Int32Array.from(ids),
+      text: said,
+      row: { seed: own },
+      source: { file: "environment", line: seed + 1 },
+    });
   }
   const settings = { ...o, model: text.model, prompts, missingEosPenalty: 0 };
   return runIterations(
     settings,
     {
       name: "multi-turn",
-      decisive: { numGenerations, numOpenings, maxTurns, beta, ...(typeof environment === "string" && { environment }) },
+      decisive: {
+        numGenerations,
+        numOpenings,
+        maxTurns,
+        beta,
+        ...(typeof environment === "string" && { environment }),
+      },
       async open(place): Promise<Learner> {
         const { config } = place.model;
         // An episode may fill the context, and so may a row of an update.
@@ -120,7 +140,9 @@ export async function multiTurn(options: MultiTurnOptions, hooks: IterationHooks
         return {
           ...policy,
           async iterate(openings: readonly PromptExample[], step: number): Promise<Iteration> {
-            const seeds = openings.flatMap(({ row }) => Array.from({ length: numGenerations }, () => row.seed as number));
+            const seeds = openings.flatMap(({ row }) =>
+              Array.from({ length: numGenerations }, () => row.seed as number),
+            );
             const episodes = await runEpisodes(make, seeds, randomBits(o.seed, step, 2), {
               tokenizer: place.tokenizer,
               chatTemplate: text.model.chatTemplate,
@@ -154,7 +176,8 @@ export async function multiTurn(options: MultiTurnOptions, hooks: IterationHooks
                   episodes.map(({ turns, logProbs }, i) =>
                     turns.reduce((sum, { from, to }) => {
                       let kl = 0;
-                      for (let t = from; t < to; t++) kl += (logProbs[t] as number) - (reference[i]?.[t] as number);
+                      for (let t = from; t < to; t++)
+                        kl += (logProbs[t] as number) - (reference[i]?.[t] as number);
                       return sum + kl;
                     }, 0),
                   ),
@@ -188,7 +211,12 @@ const hasTemplate = ({ tokenizer }: IterationOptions["model"]): boolean =>
 
 /** What was said, after the opening; a line a turn. */
 const transcript = ({ turns, observations }: Episode): string =>
-  turns.flatMap(({ text }, i) => [text, ...(observations[i + 1] !== undefined ? [`> ${observations[i + 1]}`] : [])]).join("\n");
+  turns
+    .flatMap(({ text }, i) => [
+      text,
+      ...(observations[i + 1] !== undefined ? [`> ${observations[i + 1]}`] : []),
+    ])
+    .join("\n");
 
 /**
  * For each turn of each episode its return, the rewards from it on, less the mean of the other episodes of its group at

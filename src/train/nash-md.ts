@@ -60,7 +60,8 @@ export function nashWeights(
 ): Float64Array {
   const weights = Float64Array.from(logProbs, (x, t) => x - (reference[t] as number));
   if (klGradient === "sequence")
-    for (let t = weights.length - 2; t >= 0; t--) weights[t] = (weights[t] as number) + (weights[t + 1] as number);
+    for (let t = weights.length - 2; t >= 0; t--)
+      weights[t] = (weights[t] as number) + (weights[t + 1] as number);
   return weights.map((w) => beta * w - (probability - 0.5));
 }
 
@@ -92,7 +93,9 @@ export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {})
         const shapeOf = ({ family, numLayers, headDim, numKeyValueHeads, hiddenSize }: ModelConfig) =>
           [family, numLayers, headDim, numKeyValueHeads, hiddenSize].join();
         if (mixtureCoef > 0 && mixtureCoef < 1 && shapeOf(reference.config) !== shapeOf(place.model.config))
-          throw new TrainError("nash-md: a mixture needs a reference of the policy's shape; set mixture_coef to 0 or 1");
+          throw new TrainError(
+            "nash-md: a mixture needs a reference of the policy's shape; set mixture_coef to 0 or 1",
+          );
         const policy = await openOnlinePolicy(place, o, {
           loss: weightedLoss(place.model.config),
           batchSpec: weightedSpec,
@@ -108,7 +111,11 @@ export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {})
           ...policy,
           async iterate(prompts: readonly PromptExample[], step: number): Promise<Iteration> {
             const own = await sampleGroups(o, place.reward, policy.sample, prompts, { step, samples: 1 });
-            const other = await sampleGroups(o, place.reward, opponent, prompts, { step, samples: 1, stream: 1 });
+            const other = await sampleGroups(o, place.reward, opponent, prompts, {
+              step,
+              samples: 1,
+              stream: 1,
+            });
             const preferences = await preferencesOf(judge, own, other);
             const { responses, sequences } = own;
             const reference = await policy.referenceLogProbs(sequences);
@@ -117,7 +124,10 @@ export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {})
               weightedBatch(
                 part.map(({ i }) => sequences[i] as TokenSequence),
                 part.map(({ p, i }) =>
-                  nashWeights(responses[i]?.logProbs ?? [], reference[i] as Float64Array, p, { beta, klGradient }),
+                  nashWeights(responses[i]?.logProbs ?? [], reference[i] as Float64Array, p, {
+                    beta,
+                    klGradient,
+                  }),
                 ),
                 o.temperature,
               ),

@@ -70,7 +70,10 @@ export const onlineDpoDefaults = {
  *   beta: 0.1,
  * });
  */
-export async function onlineDpo(options: OnlineDpoOptions, hooks: IterationHooks = {}): Promise<IterationResult> {
+export async function onlineDpo(
+  options: OnlineDpoOptions,
+  hooks: IterationHooks = {},
+): Promise<IterationResult> {
   const o = withDefaults(onlineDpoDefaults, options);
   checkJudged("online-dpo", o);
   if (!(o.beta > 0)) throw new TrainError(`beta: above 0 is required, got ${o.beta}`);
@@ -128,7 +131,9 @@ export async function onlineDpo(options: OnlineDpoOptions, hooks: IterationHooks
                   : {
                       "objective/rlhf_reward": meanOf(scores) - beta * kl,
                       "objective/scores_margin": meanOf(
-                        kept.map(({ chosen, rejected }) => (scores[chosen] as number) - (scores[rejected] as number)),
+                        kept.map(
+                          ({ chosen, rejected }) => (scores[chosen] as number) - (scores[rejected] as number),
+                        ),
                       ),
                     }),
                 "objective/kl": kl,

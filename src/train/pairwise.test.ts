@@ -40,8 +40,13 @@ describe.each([
   it("raises the reward, by scores and by a judge alone", async () => {
     for (const by of [{ reward: vowels }, { judge }]) {
       const shares: number[] = [];
-      const { model } = await train({ ...basics, ...by, ...(name === "Nash-MD" && { learningRate: 1e-2, maxSteps: 16 }) });
-      const count = async (samples: readonly { completion: string }[]) => shares.push(...samples.map((s) => vowelsOf(s.completion)));
+      const { model } = await train({
+        ...basics,
+        ...by,
+        ...(name === "Nash-MD" && { learningRate: 1e-2, maxSteps: 16 }),
+      });
+      const count = async (samples: readonly { completion: string }[]) =>
+        shares.push(...samples.map((s) => vowelsOf(s.completion)));
       // The score of what was trained, on the samples of one more step.
       for (const policy of [basics.model, model]) {
         const seen: { completion: string }[] = [];
@@ -60,7 +65,9 @@ describe.each([
       }
       const mean = (list: readonly number[]) => list.reduce((a, b) => a + b, 0) / list.length;
       const half = shares.length / 2;
-      expect(mean(shares.slice(half)), Object.keys(by)[0]).toBeGreaterThan(mean(shares.slice(0, half)) + 0.02);
+      expect(mean(shares.slice(half)), Object.keys(by)[0]).toBeGreaterThan(
+        mean(shares.slice(0, half)) + 0.02,
+      );
     }
   }, 120_000);
 
@@ -69,10 +76,21 @@ describe.each([
     try {
       await basics.model.save(join(dir, "base"));
       const model = await loadModel(join(dir, "base"));
-      const run = { ...basics, model, reward: vowels, promptsPerStep: 4, maxSteps: 2, saveSteps: 1, lora: { r: 2 } };
+      const run = {
+        ...basics,
+        model,
+        reward: vowels,
+        promptsPerStep: 4,
+        maxSteps: 2,
+        saveSteps: 1,
+        lora: { r: 2 },
+      };
       const whole = await train({ ...run, outputDir: join(dir, "whole") });
       const stop = new AbortController();
-      await train({ ...run, outputDir: join(dir, "run") }, { signal: stop.signal, onStep: () => stop.abort() });
+      await train(
+        { ...run, outputDir: join(dir, "run") },
+        { signal: stop.signal, onStep: () => stop.abort() },
+      );
       const second = await train({ ...run, outputDir: join(dir, "run"), resume: true });
       expect(second).toMatchObject({ steps: 2, reason: "done" });
       expect(values(second.model.adapter as never)).toEqual(values(whole.model.adapter as never));
@@ -116,10 +134,18 @@ describe("online DPO", () => {
 describe("Nash-MD", () => {
   it("plays against itself, the reference, or what is between", async () => {
     for (const mixtureCoef of [0, 0.25, 1]) {
-      const { metrics } = await nashMd({ ...basics, reward: vowels, mixtureCoef, maxSteps: 1, promptsPerStep: 4 });
+      const { metrics } = await nashMd({
+        ...basics,
+        reward: vowels,
+        mixtureCoef,
+        maxSteps: 1,
+        promptsPerStep: 4,
+      });
       expect(metrics["objective/kl"]).toBeCloseTo(0, 3);
     }
-    await expect(nashMd({ ...basics, reward: vowels, mixtureCoef: 2 })).rejects.toThrow(/mixture_coef: a share/);
+    await expect(nashMd({ ...basics, reward: vowels, mixtureCoef: 2 })).rejects.toThrow(
+      /mixture_coef: a share/,
+    );
   });
 
   it("a token answers for the log-ratios from itself on, or as TRL has it for its own", () => {

@@ -71,7 +71,9 @@ export function conversation(options: ConversationOptions = {}): MakeEnvironment
   if (!Number.isInteger(maxTurns) || maxTurns < 1 || maxTurns > 5)
     throw new TrainError(`conversation: 1 to 5 turns are required, got ${maxTurns}`);
   if (!Number.isInteger(requestsPerCall) || requestsPerCall < 1 || requestsPerCall > requests.length)
-    throw new TrainError(`conversation: 1 to ${requests.length} requests a call are required, got ${requestsPerCall}`);
+    throw new TrainError(
+      `conversation: 1 to ${requests.length} requests a call are required, got ${requestsPerCall}`,
+    );
   return (): Environment => {
     let draw = createDraw(0, 0, 0);
     let left: CallerRequest[] = [];

@@ -6,9 +6,10 @@
  * tokens that the chat template has for it. Nothing is decoded and tokenised again, so the tokens that are trained on
  * are those that were drawn; the environment's tokens never count in a loss.
  */
+
+import { randomBits } from "../../graph/random.ts";
 import { encodeChat } from "../../models/chat/chat-tokens.ts";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
-import { randomBits } from "../../graph/random.ts";
 import { TrainError } from "../errors.ts";
 import type { RolloutPrompt, RolloutResponse } from "../policy/rollouts.ts";
 import type { Environment, MakeEnvironment, Step } from "./environment.ts";
@@ -68,7 +69,9 @@ function bridgeOf({ tokenizer, chatTemplate }: EpisodeOptions, observation: stri
   });
   const at = text.lastIndexOf(mark);
   if (at < 0)
-    throw new TrainError("multi-turn: the chat template drops what the assistant said; give another chat_template");
+    throw new TrainError(
+      "multi-turn: the chat template drops what the assistant said; give another chat_template",
+    );
   return tokenizer.encode(text.slice(at + mark.length), { addSpecialTokens: false });
 }
 
@@ -171,14 +174,20 @@ export async function runEpisodes(
 
 function checkText(observation: unknown, from: string): void {
   if (typeof observation !== "string")
-    throw new TrainError(`environment: ${from} must give an observation that is a text, got ${typeof observation}`);
+    throw new TrainError(
+      `environment: ${from} must give an observation that is a text, got ${typeof observation}`,
+    );
 }
 
 function checkStep(answer: Step): void {
   checkText(answer?.observation, "step");
   if (!Number.isFinite(answer.reward))
-    throw new TrainError(`environment: step must give a reward that is a finite number, got ${answer.reward}`);
+    throw new TrainError(
+      `environment: step must give a reward that is a finite number, got ${answer.reward}`,
+    );
   for (const name of ["terminated", "truncated"] as const)
     if (typeof answer[name] !== "boolean")
-      throw new TrainError(`environment: step must say whether it is ${name}, true or false, got ${answer[name]}`);
+      throw new TrainError(
+        `environment: step must say whether it is ${name}, true or false, got ${answer[name]}`,
+      );
 }

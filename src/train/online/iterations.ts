@@ -275,8 +275,8 @@ const rewardOf = async (
   reward === undefined
     ? { name: "none", score: (batch) => batch.map(() => 0), dispose: async () => {} }
     : isModel(reward)
-    ? checkpointReward(reward, { engine, batchSize, policyTokenizer: tokenizer })
-    : openReward(reward as RewardSpec, { engine, tokenizer });
+      ? checkpointReward(reward, { engine, batchSize, policyTokenizer: tokenizer })
+      : openReward(reward as RewardSpec, { engine, tokenizer });
 
 /** Settings that decide what a run computes; they must be the same when it goes on. */
 const decisive = [

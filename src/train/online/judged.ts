@@ -4,8 +4,8 @@
  *     1: the first    0: the second    0.5: a tie    undefined: the judge gave no answer that counts
  */
 import type { Message } from "../../data/rows.ts";
-import { TrainError } from "../errors.ts";
 import { RewardError } from "../../reward/reward.ts";
+import { TrainError } from "../errors.ts";
 import type { Scored } from "./groups.ts";
 
 /** Two responses to one prompt, as a judge gets them. */
@@ -35,13 +35,15 @@ export async function preferencesOf(
   second: Scored,
 ): Promise<(number | undefined)[]> {
   if (!judge) return first.scores.map((score, i) => sigmoid(score - (second.scores[i] as number)));
-  const pairs = first.prompts.map(({ text, messages, row }, i): JudgedPair => ({
-    prompt: text,
-    first: first.responses[i]?.text ?? "",
-    second: second.responses[i]?.text ?? "",
-    ...(messages && { messages }),
-    row,
-  }));
+  const pairs = first.prompts.map(
+    ({ text, messages, row }, i): JudgedPair => ({
+      prompt: text,
+      first: first.responses[i]?.text ?? "",
+      second: second.responses[i]?.text ?? "",
+      ...(messages && { messages }),
+      row,
+    }),
+  );
   const found = await judge(pairs);
   if (found.length !== pairs.length)
     throw new RewardError(

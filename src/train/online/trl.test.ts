@@ -9,8 +9,8 @@ import { parameterSpecs } from "../../models/model.ts";
 import { sgd } from "../../optim/index.ts";
 import type { Loss } from "../loop/step.ts";
 import { createStepper } from "../loop/stepper.ts";
-import { onlineDpoLosses } from "../online-dpo.ts";
 import { nashWeights } from "../nash-md.ts";
+import { onlineDpoLosses } from "../online-dpo.ts";
 import { dpoLoss } from "../preference/dpo-loss.ts";
 import { collateRuns, dpoSpec } from "../preference/preference-batch.ts";
 
@@ -37,17 +37,25 @@ const scaled = (model: Model): Model =>
     Object.fromEntries(
       Object.entries(model.parameters).map(([name, { shape, data }]) => [
         name,
-        hostArray("float32", shape, Float32Array.from(data as Float32Array, (x) => x * scale)),
+        hostArray(
+          "float32",
+          shape,
+          Float32Array.from(data as Float32Array, (x) => x * scale),
+        ),
       ]),
     ),
   );
 
 /** log p of each token of the responses. */
 async function logProbsOf({ config, parameters }: Model, key: "first" | "second"): Promise<Float64Array[]> {
-  const pass = await createTokenPass(engine, logProbsFigure(config, (w) => w), {
-    weights: parameterSpecs(config),
-    batchSize: 2,
-  });
+  const pass = await createTokenPass(
+    engine,
+    logProbsFigure(config, (w) => w),
+    {
+      weights: parameterSpecs(config),
+      batchSize: 2,
+    },
+  );
   const found = await pass.run(
     unflatten(parameters),
     rows.map((row) => ({ promptIds: row.prompt, ids: row[key] })),
@@ -87,7 +95,10 @@ describe.each(["llama", "gpt2"])("%s", (name) => {
     const policy = scaled(reference);
     const [own, ref] = [await logProbsOf(policy, "first"), await logProbsOf(reference, "first")];
     const weights = own.map((logProbs, i) =>
-      nashWeights(logProbs, ref[i] as Float64Array, probabilities[i] as number, { beta, klGradient: "token" }),
+      nashWeights(logProbs, ref[i] as Float64Array, probabilities[i] as number, {
+        beta,
+        klGradient: "token",
+      }),
     );
     const batch = weightedBatch(
       rows.map(({ prompt, first }) => ({ promptIds: prompt, ids: first })),
@@ -109,7 +120,10 @@ describe.each(["llama", "gpt2"])("%s", (name) => {
   it.each(["sigmoid", "ipo"] as const)("online DPO (%s)", async (lossType) => {
     const reference = await loadModel(`test/parity/golden/models/${name}`);
     const policy = scaled(reference);
-    const sides = { first: await logProbsOf(reference, "first"), second: await logProbsOf(reference, "second") };
+    const sides = {
+      first: await logProbsOf(reference, "first"),
+      second: await logProbsOf(reference, "second"),
+    };
     const chosen = rows.map((_, i) =>
       (rewards[i] as number) >= (rewards[i + rows.length] as number) ? "first" : "second",
     );

@@ -69,7 +69,10 @@ export function createSampler(
   weights: Tree<Resident> | (() => Promise<Tree<HostArray>>),
   { tokenizer, temperature, maxNewTokens, stopTokenIds, batchSize, int8 = false, mixture }: SamplerOptions,
 ): Sampler {
-  const kept = typeof weights === "function" ? undefined : createGenerator(engine, config, weights, { ...(mixture && { mixture }) });
+  const kept =
+    typeof weights === "function"
+      ? undefined
+      : createGenerator(engine, config, weights, { ...(mixture && { mixture }) });
   const settings = {
     tokenizer,
     temperature,
@@ -78,7 +81,8 @@ export function createSampler(
     ...(stopTokenIds && { eosTokenIds: stopTokenIds }),
   };
   const generatorNow = async (): Promise<Generator> =>
-    kept ?? createGenerator(engine, config, await (weights as () => Promise<Tree<HostArray>>)(), {
+    kept ??
+    createGenerator(engine, config, await (weights as () => Promise<Tree<HostArray>>)(), {
       int8,
       ...(mixture && { mixture }),
     });

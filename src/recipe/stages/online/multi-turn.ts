@@ -1,7 +1,7 @@
 /** The stage `multi-turn`: a policy learns in an environment of several turns. */
 import { z } from "zod";
 import { chatTemplateFrom } from "../../../models/chat/node-template.ts";
-import { type MultiTurnOptions, multiTurn, multiTurnDefaults as d } from "../../../train/multi-turn.ts";
+import { multiTurnDefaults as d, type MultiTurnOptions, multiTurn } from "../../../train/multi-turn.ts";
 import type { IterationStart } from "../../../train/online/iterations.ts";
 import { count, fromZero, text } from "../../keys.ts";
 import { stageKind } from "../../stage.ts";

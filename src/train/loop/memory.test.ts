@@ -37,6 +37,26 @@ it("the estimate meets measured peaks within 20 %", () => {
   }
 });
 
+it("knows what gradient checkpointing and logits in chunks save", () => {
+  // The process of step-memory.fixture.ts with rows of 768 tokens: 795 MiB, and 191 with checkpointing.
+  const sizes = { vocabSize: 64, hiddenSize: 64, numLayers: 12, numHeads: 4, maxPositions: 768 };
+  const deep = {
+    config: configOf("llama", sizes),
+    parameters: 8e5,
+    optimizerCopies: 2,
+    batchSize: 4,
+    length: 768,
+  };
+  const ratio = (step: Parameters<typeof estimateMemory>[0], peak: number) =>
+    estimateMemory(step) / (peak * 2 ** 20);
+  expect(Math.abs(Math.log(ratio(deep, 795)))).toBeLessThan(0.2);
+  expect(Math.abs(Math.log(ratio({ ...deep, gradientCheckpointing: true }, 191)))).toBeLessThan(0.2);
+  const wide = stepOf(measured[5]);
+  expect(estimateMemory(wide) - estimateMemory({ ...wide, logitsChunkSize: 24 })).toBe(
+    4 * 3 * 32_000 * (64 * 16 - 24),
+  );
+});
+
 it("a step that does not fit is refused with what it needs and what to do", () => {
   const step = stepOf(measured[4]);
   expect(() => checkMemory(step, 2e9)).toThrow(/about 4\.\d GB .*2\.0 GB are free; lower the batch size/);

@@ -1,10 +1,11 @@
 /**
  * How much memory a training step takes, told before it starts.
  *
- *     bytes = 4 ( (5 + s) P + 2 F + B T (3 V + L (14 C + g I + 3 H T)) )
+ *     bytes = 4 ( (5 + s) P + 2 F + 3 V min(B T, n) + B T (L (14 C + g I + H T) + 3 H T) )
  *
  * P parameters that train, F that do not, s copies that the optimiser keeps (2 for Adam), B rows of T tokens, vocabulary V, L layers of width C
- * with H heads and a feed-forward width I, of which g copies live at once: 3, or 5 where it is gated. The factors were
+ * with H heads and a feed-forward width I, of which g copies live at once: 3, or 5 where it is gated; n rows of logits at
+ * a time. With gradient checkpointing a layer leaves its input, C, and one layer at a time all of it. The factors were
  * fitted to the peaks of steps of 0.7 to 124 million parameters (GPT-2 and Llama), which they meet within 15 %.
  */
 import { freemem } from "node:os";
@@ -27,6 +28,8 @@ export interface StepSize {
   readonly batchSize: number;
   /** Tokens of its longest row. */
   readonly length: number;
+  readonly gradientCheckpointing?: boolean | undefined;
+  readonly logitsChunkSize?: number | undefined;
 }
 
 /** Bytes of a step at its peak, without the process itself. */
@@ -36,9 +39,13 @@ export function estimateMemory(step: StepSize): number {
   const isGated = Object.keys(families[config.family].parameters(config)).some((name) =>
     name.includes("gate_proj"),
   );
-  const layer = 14 * hiddenSize + (isGated ? 5 : 3) * intermediateSize + 3 * numHeads * length;
+  const tokens = batchSize * length;
+  const scores = numHeads * length;
+  const layer = 14 * hiddenSize + (isGated ? 5 : 3) * intermediateSize + scores;
+  const layers = step.gradientCheckpointing ? numLayers * hiddenSize + layer : numLayers * layer;
+  const logits = 3 * vocabSize * Math.min(tokens, step.logitsChunkSize ?? tokens);
   const weights = (5 + optimizerCopies) * parameters + 2 * frozen;
-  return 4 * (weights + batchSize * length * (3 * vocabSize + numLayers * layer));
+  return 4 * (weights + logits + tokens * (layers + 3 * scores));
 }
 
 /** Bytes that this process may still take, which in a container are those of its limit. */
@@ -57,7 +64,7 @@ export function checkMemory(step: StepSize, available = availableMemory()): void
   throw new TrainError(
     `a step takes about ${gigabytes(needed)} of memory (${(step.parameters / 1e6).toFixed(1)}M parameters, ` +
       `${step.batchSize} rows of ${step.length} tokens), ${gigabytes(available)} are free; lower the batch size ` +
-      "(and raise gradient accumulation) or the maximal length, or go on at your own risk with --no-memory-check",
+      "(and raise gradient accumulation) or the maximal length, turn on gradient checkpointing, or go on at your own risk with --no-memory-check",
   );
 }
 
@@ -66,7 +73,12 @@ export function stepSize(
   { config, parameters }: Model,
   trainable: Trainable,
   optimizer: Optimizer,
-  { rows, length }: { readonly rows: number; readonly length: number },
+  {
+    rows,
+    length,
+    gradientCheckpointing,
+    logitsChunkSize,
+  }: Pick<StepSize, "length" | "gradientCheckpointing" | "logitsChunkSize"> & { readonly rows: number },
 ): StepSize {
   const countOf = (arrays: Parameters) => Object.values(arrays).reduce((n, { data }) => n + data.length, 0);
   const count = countOf(trainable.parameters);
@@ -81,5 +93,7 @@ export function stepSize(
     optimizerCopies: kept / count,
     batchSize: rows,
     length,
+    gradientCheckpointing,
+    logitsChunkSize,
   };
 }

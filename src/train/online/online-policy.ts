@@ -149,7 +149,11 @@ export async function openOnlinePolicy(
   const optimizer = optimizerOf(o);
   if (o.memoryCheck)
     checkMemory(
-      stepSize(model, trainable, optimizer, { rows: o.batchSize, length: longestPrompt + o.responseLength }),
+      stepSize(model, trainable, optimizer, {
+        ...o,
+        rows: o.batchSize,
+        length: longestPrompt + o.responseLength,
+      }),
     );
   const frozen = await frozenIn(engine, trainable);
   const stepper = await createStepper({

@@ -105,7 +105,7 @@ export async function createPpo(
   const optimizer = optimizerOf(o);
   const rows = o.batchSize * o.gradientAccumulation;
   if (o.memoryCheck && longestPrompt !== undefined) {
-    const largest = { rows: o.batchSize, length: longestPrompt + o.responseLength };
+    const largest = { ...o, rows: o.batchSize, length: longestPrompt + o.responseLength };
     const step = stepSize(model, parts.policy, optimizer, largest);
     const critic = stepSize(model, parts.critic.trainable, optimizer, largest);
     checkMemory({ ...step, parameters: step.parameters + critic.parameters });

@@ -6,6 +6,7 @@
  * elsewhere; their J is told all the same, at the strengths that are given here.
  */
 import type { Engine } from "../src/graph/index.ts";
+import { uniform } from "../src/graph/random.ts";
 import { drawLabels, drawPreferences, drawRankings, type LettersProblem } from "../src/lab/index.ts";
 import type { Model } from "../src/models/index.ts";
 import { bco } from "../src/train/bco.ts";
@@ -39,7 +40,8 @@ const settings = (engine: Engine, { model, prompts, maxLength }: LettersProblem,
 function pairsOf(problem: LettersProblem, seed: number, n: number, turned = 0) {
   const { prompts, responses, reference } = problem;
   return drawPreferences(problem, reference, { n, seed }).map(({ prompt, chosen, rejected }, i) => {
-    const [a, b] = turned > 0 && i % Math.round(1 / turned) === 0 ? [rejected, chosen] : [chosen, rejected];
+    const isTurned = uniform(seed, i, -2) < turned;
+    const [a, b] = isTurned ? [rejected, chosen] : [chosen, rejected];
     return {
       prompt: of(problem, prompts, prompt),
       chosen: of(problem, responses, a),

@@ -235,7 +235,9 @@ function placeOf(
   name: string,
   { shared, own, hasWorld }: { shared: Recipe; own: ReadonlySet<string>; hasWorld: boolean },
 ): { model: string; data: string } | undefined {
-  const file = hasWorld ? undefined : worldFile(join(shared.output_dir, "data"), name, shared);
+  // world:gold is a reward, no file
+  const file =
+    hasWorld || name === "world:gold" ? undefined : worldFile(join(shared.output_dir, "data"), name, shared);
   if (file) return { model: file, data: file };
   if (own.has(name) || !shared.stages.some((stage) => stage.name === name)) return undefined;
   const dir = stageDir(shared.output_dir, name);

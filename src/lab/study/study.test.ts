@@ -98,6 +98,27 @@ describe("the grid of a study", () => {
     expect(cells[1]?.recipe.stages[0]?.keys.reward).toEqual(proxies.mixed);
   });
 
+  it("leads cells to the world's files and to shared stages, and leaves rewards of the world alone", () => {
+    const world = study(
+      "w",
+      { seeds: [1], strengths: { "ppo.kl_coef": 0 } },
+      {
+        world: { prompts: 5, preferences: 5 },
+        stages: {
+          judge: { trainer: "reward", model: at("base"), data: "world:preferences" },
+          ppo: { model: at("base"), data: "world:prompts", reward: ["0.5*judge", "world:gold"] },
+        },
+      },
+    );
+    const { cells } = gridOf(world, at("w"));
+    expect(cells[0]?.recipe.stages[0]?.keys).toMatchObject({
+      data: join(at("w"), "shared/data/prompts.jsonl"),
+      reward: [`0.5*${join(at("w"), "shared/stages/judge")}`, "world:gold"],
+    });
+    expect([...affectedBy(world.recipe, ["world.noise"])]).toEqual(["judge", "ppo"]);
+    expect([...affectedBy(world.recipe, ["world.prompts"])]).toEqual(["ppo"]);
+  });
+
   it("refuses what it cannot mean", () => {
     const grid = (section: Record<string, unknown>) => gridOf(study("e", section), at("e"));
     expect(() => grid({ vary: { "pop.kl_coef": [1] } })).toThrow("the stages are sft, ppo, dpo");

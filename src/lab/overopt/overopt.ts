@@ -1,0 +1,56 @@
+/**
+ * Studies over-optimisation (Gao, Schulman and Hilton 2022): optimises a proxy by best-of-n and by RL, scores every
+ * model on the way with the gold reward, fits the curves and writes the report.
+ */
+import { join } from "node:path";
+import { placedIn } from "../study/grid.ts";
+import { readText, type StudyData } from "../study/files.ts";
+import { sharedDir } from "../study/grid.ts";
+import { runStudy, type StudyOptions, type StudyResult } from "../study/run.ts";
+import type { Study } from "../study/settings.ts";
+import { writeJson, writeWhole } from "../../runs/write-whole.ts";
+import { type OveroptFigures, overoptFigures } from "./figures.ts";
+
+export interface OveroptResult extends Omit<StudyResult, "cells" | "reference"> {
+  readonly figures: OveroptFigures;
+  /** Its path, when the study is done. */
+  readonly report?: string;
+}
+
+/**
+ * Runs what of the study is not done yet, and writes figures.json and report.html of what there is.
+ *
+ * @throws RecipeError when the study's folder holds something else, or the study has neither runs nor a model to sample
+ */
+export async function overopt(study: Study, options: StudyOptions): Promise<OveroptResult> {
+  const { cells, reference, ...result } = await runStudy(study, { ...options, bestOfN: true });
+  const data = { ...result, cells, reference };
+  const figures = overoptFigures(data, { scales: await logOddsScales(data) });
+  await writeJson(join(result.dir, "figures.json"), figures);
+  if (result.reason === "stopped") return { ...result, figures };
+  const report = join(result.dir, "report.html");
+  const { overoptPage } = await import("../report/overopt-page.ts"); // with the plotting library
+  await writeWhole(report, overoptPage(figures));
+  return { ...result, figures, report };
+}
+
+/** What reward models divide their log-odds by, for proxies that are one: `std` of their config.json. */
+async function logOddsScales({ dir, study, cells }: StudyData): Promise<Record<string, number>> {
+  const { proxy, proxies } = study.settings;
+  const shared = { ...study.recipe, output_dir: sharedDir(dir) };
+  const first = cells[0];
+  const trained = study.recipe.stages.find(({ name }) => name === first?.target)?.keys.reward;
+  const specifications = proxies ?? { proxy: proxy ?? trained };
+  const out: Record<string, number> = {};
+  for (const [name, specification] of Object.entries(specifications)) {
+    const placed = placedIn(specification, "model", shared);
+    if (typeof placed !== "string") continue;
+    for (const file of ["config.json", join("model", "config.json")]) {
+      const text = await readText(join(placed, file)).catch(() => undefined);
+      if (text === undefined) continue;
+      const { std = 1 } = JSON.parse(text) as { std?: unknown };
+      if (typeof std === "number" && std > 0) out[name] = std;
+    }
+  }
+  return out;
+}

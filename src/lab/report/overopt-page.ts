@@ -1,0 +1,346 @@
+/** The report of a study of over-optimisation, as one HTML page. */
+
+import * as Plot from "@observablehq/plot";
+import { type DriftSignal, driftSignals, type FittedCurve } from "../../evaluate/index.ts";
+import { chart, colourOf, figure, grid, type Point } from "../../runs/report/charts.ts";
+import { hundredths, number, percent, score } from "../../runs/report/format.ts";
+import { type Html, html } from "../../runs/report/html.ts";
+import { document, type PageSection } from "../../runs/report/shell.ts";
+import { table } from "../../runs/report/table.ts";
+import { tiles } from "../../runs/report/tiles.ts";
+import type { OveroptFigures, RunGroup, RunPoint } from "../overopt/figures.ts";
+import { type CurveSeries, curvePlot } from "./curve-plots.ts";
+
+/** Which colour belongs to what: groups and proxies each have theirs by their place. */
+const colour = (index: number): string => colourOf(index + 1);
+
+export function overoptPage(figures: OveroptFigures): string {
+  const sections = [rl(figures), bestOfN(figures), drift(figures), judge(figures), gaps(figures)];
+  return document({
+    title: `${figures.name}: over-optimisation`,
+    brand: "over-optimisation",
+    heading: figures.name,
+    lead: lead(figures),
+    sections: sections.flatMap((section): PageSection[] => (section ? [section] : [])),
+    footer: html`<p>d is the square root of KL(policy || reference) in nats, summed over a response. Written by
+<code>attune overopt</code> from the files in the study's folder; <code>figures.json</code> has the figures.</p>`,
+  });
+}
+
+function lead({ groups, proxies, start, prompts }: OveroptFigures): Html {
+  const hacked = groups.filter(({ change }) => (change.proxy ?? 0) > 0 && (change.gold_since_best ?? 0) < 0);
+  const [first] = groups;
+  const peak = first?.fit?.peak;
+  return html`<p class="lead">${
+    hacked.length > 0
+      ? `In ${hacked.length} of ${groups.length} settings the proxy went up while the gold reward fell from its best: the reward was hacked.`
+      : groups.length > 0
+        ? "In no setting did the gold reward fall from its best while the proxy rose."
+        : `Best of n samples of the reference by ${proxies.length === 1 ? "the proxy" : `${proxies.length} proxies`}, scored by the gold reward.`
+  }</p>
+${tiles([
+  {
+    name: "gold reward of the reference",
+    value: start.gold ? score(start.gold.mean) : "\u2013",
+    note: `${prompts} prompts`,
+  },
+  ...(first?.best
+    ? [
+        {
+          name: "best gold reward",
+          value: score(first.best.gold),
+          note: `${first.group}, step ${first.best.step}`,
+        },
+      ]
+    : []),
+  ...(first?.last.gold !== undefined
+    ? [
+        {
+          name: "gold reward at the end",
+          value: score(first.last.gold),
+          note: `proxy ${score(first.last.proxy ?? 0)}`,
+        },
+      ]
+    : []),
+  ...(peak
+    ? [{ name: "peak of the fitted curve", value: `d = ${number(peak.mean)}`, note: interval(peak) }]
+    : []),
+  ...(first?.fit
+    ? [
+        {
+          name: "explained by the curve",
+          value: `R\u00b2 ${first.fit.curve.r2.toFixed(2)}`,
+          note: "d (\u03b1 \u2212 \u03b2 log d)",
+        },
+      ]
+    : []),
+])}`;
+}
+
+const interval = ({ low, high }: NonNullable<FittedCurve["peak"]>): string =>
+  `${number(low)} to ${Number.isFinite(high) ? number(high) : "no end"}`;
+
+const peakOf = ({ fit }: { readonly fit?: FittedCurve }): string =>
+  fit?.peak ? `${number(fit.peak.mean)} (${interval(fit.peak)})` : fit ? "none" : "";
+
+/** Means over the seeds of each step, in the order of the steps. */
+function bySteps(points: readonly RunPoint[], of: (point: RunPoint) => number | undefined): Point[] {
+  const steps = [...new Set(points.map(({ step }) => step))].sort((a, b) => a - b);
+  return steps.flatMap((step): Point[] => {
+    const members = points.filter((point) => point.step === step);
+    const values = members.flatMap((point) => of(point) ?? []);
+    if (values.length === 0) return [];
+    const average = (list: readonly number[]) => list.reduce((a, b) => a + b, 0) / list.length;
+    return [[average(members.map(({ d }) => d)), average(values)]];
+  });
+}
+
+const pointsOf = (points: readonly RunPoint[], key: "proxy" | "gold"): Point[] =>
+  points.flatMap((point): Point[] => (point[key] === undefined ? [] : [[point.d, point[key]]]));
+
+function rl({ groups, start }: OveroptFigures): PageSection | undefined {
+  if (groups.length === 0) return undefined;
+  const series = (key: "proxy" | "gold"): CurveSeries[] =>
+    groups.map(({ group, points, fit, last }, i) => ({
+      name: group,
+      colour: colour(i),
+      points: pointsOf(points, key),
+      ...(key === "gold" ? { fit } : { line: bySteps(points, (point) => point.proxy) }),
+      ...(last[key] !== undefined && { here: [last.d, last[key]] as const }),
+    }));
+  const disagreement = groups.flatMap(({ group, points }, i) => {
+    const line = bySteps(points, (point) => point.disagreement);
+    return line.length > 0 ? [{ name: group, colour: colour(i), points: line, line }] : [];
+  });
+  return {
+    id: "rl",
+    title: "Reward over the distance from the reference",
+    content: html`<p>What the policy optimises, and what it is worth. Where the proxy goes on rising and the gold reward falls, the
+policy is past the peak: stop before it. Rings are where the runs ended.</p>
+<div class="figures two">${curvePlot("Proxy reward", series("proxy"), { note: "Each dot is a snapshot of one run; lines are means over the seeds." })}${curvePlot(
+      "Gold reward",
+      series("gold"),
+      {
+        start: start.gold?.mean,
+        note: "Lines: d (\u03b1 \u2212 \u03b2 log d) by least squares, with the 95 % band of the bootstrap over seeds and snapshots. Dashed and shaded: the peak and its interval. Dotted: the reference.",
+      },
+    )}${
+      disagreement.length > 0 &&
+      curvePlot("Disagreement of the proxy's members", disagreement, {
+        note: "Standard deviation over the members, the mean over responses.",
+      })
+    }</div>
+${table<RunGroup>(
+  "Runs",
+  [
+    { title: "runs", heading: true, cell: ({ group }) => group },
+    { title: "seeds", numeric: true, cell: ({ seeds }) => seeds },
+    { title: "\u03b1", numeric: true, cell: ({ fit }) => fit && number(fit.curve.alpha) },
+    { title: "\u03b2", numeric: true, cell: ({ fit }) => fit && number(fit.curve.beta) },
+    { title: "R\u00b2", numeric: true, cell: ({ fit }) => fit?.curve.r2.toFixed(2) },
+    { title: "peak d*", numeric: true, cell: peakOf },
+    {
+      title: "gold at the peak",
+      numeric: true,
+      cell: ({ fit }) => fit?.curve.peak && score(fit.curve.peak.reward),
+    },
+    {
+      title: "best measured",
+      numeric: true,
+      cell: ({ best }) => best && `${score(best.gold)} at d = ${number(best.d)}`,
+    },
+    {
+      title: "at the end",
+      numeric: true,
+      cell: ({ last }) => last.gold !== undefined && `${score(last.gold)} at d = ${number(last.d)}`,
+    },
+    {
+      title: "proxy gained",
+      numeric: true,
+      cell: ({ change }) => change.proxy !== undefined && score(change.proxy, true),
+    },
+    {
+      title: "gold since its best",
+      numeric: true,
+      cell: ({ change }) => change.gold_since_best !== undefined && score(change.gold_since_best, true),
+    },
+  ],
+  groups,
+)}`,
+  };
+}
+
+function bestOfN({ proxies, start }: OveroptFigures): PageSection | undefined {
+  const sampled = proxies.filter((proxy) => proxy.bestOfN.length > 1);
+  if (sampled.length === 0) return undefined;
+  const series = (key: "proxy" | "gold"): CurveSeries[] =>
+    sampled.map(({ name, bestOfN: points, fit }, i) => {
+      const dots = points.flatMap((point): Point[] => (point[key] ? [[point.d, point[key].mean]] : []));
+      return { name, colour: colour(i), points: dots, ...(key === "gold" && fit ? { fit } : { line: dots }) };
+    });
+  const rows = sampled.flatMap((proxy) => proxy.bestOfN.map((point) => ({ ...point, name: proxy.name })));
+  return {
+    id: "best-of-n",
+    title: "Best of n",
+    content: html`<p>No training: of n samples of the reference the one that the proxy likes best. The expectation over all subsets of
+the samples, so that no sample is drawn twice.</p>
+<div class="figures two">${curvePlot("Proxy reward", series("proxy"), {})}${curvePlot(
+      "Gold reward",
+      series("gold"),
+      {
+        start: start.gold?.mean,
+        note: "Lines: d (\u03b1 \u2212 \u03b2 d) by least squares; KL = log n \u2212 (n \u2212 1)/n, an upper bound where responses tie.",
+      },
+    )}</div>
+${table(
+  "Best of n by proxy",
+  [
+    { title: "proxy", heading: true, cell: ({ name }) => name },
+    { title: "\u03b1", numeric: true, cell: ({ fit }) => fit && number(fit.curve.alpha) },
+    { title: "\u03b2", numeric: true, cell: ({ fit }) => fit && number(fit.curve.beta) },
+    { title: "R\u00b2", numeric: true, cell: ({ fit }) => fit?.curve.r2.toFixed(2) },
+    { title: "peak d*", numeric: true, cell: peakOf },
+  ],
+  sampled,
+)}
+<details><summary>All figures</summary>${table(
+      "Best of n",
+      [
+        { title: "proxy", heading: true, cell: ({ name }) => name },
+        { title: "n", numeric: true, cell: ({ n }) => n },
+        { title: "KL, nats", numeric: true, cell: ({ kl }) => number(kl) },
+        {
+          title: "proxy reward",
+          numeric: true,
+          cell: ({ proxy }) => `${score(proxy.mean)} (${score(proxy.low)} to ${score(proxy.high)})`,
+        },
+        {
+          title: "gold reward",
+          numeric: true,
+          cell: ({ gold }) => gold && `${score(gold.mean)} (${score(gold.low)} to ${score(gold.high)})`,
+        },
+      ],
+      rows,
+    )}</details>`,
+  };
+}
+
+function drift({ groups, start }: OveroptFigures): PageSection | undefined {
+  if (groups.length === 0) return undefined;
+  const plots = (Object.entries(driftSignals) as [DriftSignal, string][]).flatMap(([signal, name]) => {
+    const first = start.drift[signal];
+    const lines = groups.map(({ points }, i) => ({
+      colour: colour(i),
+      points: [
+        ...(first === undefined ? [] : [[0, first] as const]),
+        ...bySteps(points, ({ drift: of }) => of[signal]),
+      ],
+    }));
+    if (lines.every(({ points }) => points.length < 2)) return [];
+    return [
+      figure(
+        name,
+        chart({
+          alt: `${name}: ${lines.map(({ points }, i) => `${groups[i]?.group} from ${number(points[0]?.[1] ?? 0)} to ${number(points.at(-1)?.[1] ?? 0)}`).join("; ")}`,
+          x: { label: "square root of KL", zero: true },
+          y: { nice: true },
+          marks: [
+            ...grid(),
+            ...lines.map(({ points, colour: stroke }) =>
+              Plot.line(points, { x: "0", y: "1", stroke, strokeWidth: 1.6 }),
+            ),
+          ],
+        }),
+      ),
+    ];
+  });
+  return {
+    id: "drift",
+    title: "Drift",
+    content: html`<p>What changes in the responses, whatever they are worth; means over the seeds. The reference is at 0.</p>
+<p class="legend">${groups.map(({ group }, i) => html`<span class="key" style="--key: ${colour(i)}">${group}</span>`)}</p>
+<div class="figures">${plots}</div>`,
+  };
+}
+
+function judge({ proxies }: OveroptFigures): PageSection | undefined {
+  const rows = proxies.flatMap(({ name, judge: buckets }) => buckets.map((bucket) => ({ name, ...bucket })));
+  if (rows.length === 0) return undefined;
+  const label = ({ low, high }: { low: number; high: number }) =>
+    Number.isFinite(high) ? `${low}\u2013${high}` : `${low}+`;
+  const lines = proxies.map(({ judge: buckets }, i) => ({
+    colour: colour(i),
+    data: buckets.map((bucket) => ({ x: label(bucket), y: bucket.accuracy })),
+  }));
+  const edges = [...new Set([...rows].sort((a, b) => a.low - b.low).map(label))];
+  return {
+    id: "judge",
+    title: "The proxy as a judge of the policy's own responses",
+    content: html`<p>Two responses of one policy to one prompt: how often the proxy prefers what the gold reward prefers, by how far the
+policy has gone. At one half it knows nothing of what it is asked to judge.</p>
+<div class="figures two">${figure(
+      "Accuracy by KL",
+      chart({
+        alt: `Accuracy by KL: ${rows.map((row) => `${row.name}, ${label(row)} nats: ${percent(row.accuracy)}`).join("; ")}`,
+        width: 540,
+        height: 280,
+        x: { label: "KL of the policy, nats a response", domain: edges, type: "point" },
+        y: { domain: [Math.min(0.4, ...rows.map(({ accuracy }) => accuracy)), 1] },
+        marks: [
+          ...grid(),
+          Plot.ruleY([0.5], { stroke: "currentColor", strokeOpacity: 0.45, strokeDasharray: "3,4" }),
+          ...lines.flatMap(({ data, colour: stroke }) => [
+            Plot.line(data, { x: "x", y: "y", stroke, strokeWidth: 1.6 }),
+            Plot.dot(data, { x: "x", y: "y", fill: stroke, r: 3 }),
+          ]),
+        ],
+      }),
+      { legend: proxies.map(({ name }, i) => ({ name, colour: colour(i) })) },
+    )}</div>
+${table(
+  "Accuracy and calibration by KL",
+  [
+    { title: "proxy", heading: true, cell: ({ name }) => name },
+    { title: "KL, nats", cell: label },
+    { title: "pairs", numeric: true, cell: ({ pairs }) => pairs },
+    { title: "accuracy, %", numeric: true, cell: ({ accuracy }) => hundredths(accuracy) },
+    {
+      title: "calibration error",
+      numeric: true,
+      cell: ({ calibration }) => calibration?.ece.toFixed(3),
+    },
+    {
+      title: "rank correlation with gold",
+      numeric: true,
+      cell: ({ correlation }) => Number.isFinite(correlation) && score(correlation),
+    },
+  ],
+  rows,
+)}`,
+  };
+}
+
+function gaps({ gaps: rows }: OveroptFigures): PageSection | undefined {
+  if (rows.length === 0) return undefined;
+  return {
+    id: "gaps",
+    title: "Where proxy and gold are farthest apart",
+    content: html`<p>The responses that the proxy overrates most, each reward in standard deviations of the reference's responses.</p>
+${table(
+  "Widest gaps",
+  [
+    {
+      title: "prompt",
+      prose: true,
+      cell: ({ prompt }) => (prompt.length > 400 ? `\u2026${prompt.slice(-400)}` : prompt),
+    },
+    { title: "response", prose: true, cell: ({ completion }) => completion },
+    { title: "proxy", numeric: true, cell: ({ proxy }) => score(proxy) },
+    { title: "gold", numeric: true, cell: ({ gold }) => score(gold) },
+    { title: "gap", numeric: true, cell: ({ gap }) => `${gap.toFixed(1)} sd` },
+    { title: "from", cell: ({ group, seed, step }) => `${group}, seed ${seed}, step ${step}` },
+  ],
+  rows,
+)}`,
+  };
+}

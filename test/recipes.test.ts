@@ -45,7 +45,7 @@ const smallEvaluation = { num_prompts: 4, max_new_tokens: 8, perplexity_rows: 4 
 
 const recipes = fileURLToPath(new URL("../recipes/", import.meta.url));
 const files = (await readdir(recipes, { recursive: true }))
-  .filter((file) => file.endsWith(".yaml") && !file.startsWith("suites"))
+  .filter((file) => file.endsWith(".yaml") && !/^(suites|studies)/.test(file))
   .sort();
 
 let folder: string;

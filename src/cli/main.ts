@@ -14,6 +14,7 @@ import { register as merge } from "./commands/merge.ts";
 import { register as report } from "./commands/report.ts";
 import { register as run } from "./commands/run.ts";
 import { register as score } from "./commands/score.ts";
+import { register as studies } from "./commands/studies.ts";
 import { register as trainers } from "./commands/trainers.ts";
 import { createContext, type Streams } from "./context.ts";
 import { describeFailure, exitCodeOf, exitCodes, InterruptedError } from "./failure.ts";
@@ -25,6 +26,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   demo,
   run,
   trainers,
+  studies,
   generate,
   chat,
   score,

@@ -11,6 +11,15 @@
  * valueOf({ rewards }, policy, reference, 0.5).objective === value; // up to rounding
  * console.log(responses.length, value);
  */
+
+export {
+  type FrontierFigures,
+  frontierFigures,
+  overSeeds,
+  type SeedFigures,
+  type SettingFigures,
+} from "./frontier/figures.ts";
+export { type FrontierResult, frontier } from "./frontier/frontier.ts";
 export { type LettersOptions, type LettersProblem, lettersProblem } from "./letters.ts";
 export {
   allResponses,
@@ -30,3 +39,19 @@ export {
   drawPreferences,
   drawRankings,
 } from "./preferences.ts";
+export {
+  type BestOfNPoint,
+  type GapSample,
+  type OveroptFigures,
+  overoptFigures,
+  type ProxyFigures,
+  type RunGroup,
+  type RunPoint,
+} from "./overopt/figures.ts";
+export { type OveroptResult, overopt } from "./overopt/overopt.ts";
+export type { StudyEvents } from "./study/events.ts";
+export type { CellData, CellRecord, ReferenceSamples, StudyData } from "./study/files.ts";
+export { type Cell, type Grid, gridOf } from "./study/grid.ts";
+export { type Measured, measureModel, type StudyPoint, type StudyResponse } from "./study/measure.ts";
+export { runStudy, type StudyOptions, type StudyResult } from "./study/run.ts";
+export { checkStudy, readStudyFile, type Study, type StudySettings } from "./study/settings.ts";

@@ -37,8 +37,12 @@ function onBase({ name: _, output_dir: __, ...base }: Fields, own: Fields): Fiel
   };
 }
 
-/** The fields of a file with those of its base, and of the base's base, below them. */
-async function fieldsOf(
+/**
+ * The fields of a file with those of its base, and of the base's base, below them.
+ *
+ * @throws RecipeError when a base is not there, or has the recipe as its own base
+ */
+export async function fieldsOf(
   path: string,
   above: readonly string[] = [],
 ): Promise<{ fields: Fields; shared: string[] }> {

@@ -217,9 +217,9 @@ function bestOfNFit(
 }
 
 /** Too few points for a curve are no error of a study. */
-function attempt<T>(_fit: () => T): T | undefined {
+function attempt<T>(compute: () => T): T | undefined {
   try {
-    return it();
+    return compute();
   } catch {
     return undefined;
   }

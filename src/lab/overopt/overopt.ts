@@ -3,16 +3,17 @@
  * model on the way with the gold reward, fits the curves and writes the report.
  */
 import { join } from "node:path";
-import { placedIn } from "../study/grid.ts";
+import { writeJson, writeWhole } from "../../runs/write-whole.ts";
 import { readText, type StudyData } from "../study/files.ts";
-import { sharedDir } from "../study/grid.ts";
+import { placedIn, sharedDir } from "../study/grid.ts";
 import { runStudy, type StudyOptions, type StudyResult } from "../study/run.ts";
 import type { Study } from "../study/settings.ts";
-import { writeJson, writeWhole } from "../../runs/write-whole.ts";
-import { type OveroptFigures, overoptFigures } from "./figures.ts";
+import { type OveroptFigures, overoptFigures, type RunGroup } from "./figures.ts";
 
 export interface OveroptResult extends Omit<StudyResult, "cells" | "reference"> {
   readonly figures: OveroptFigures;
+  /** The figures, a line for each proxy's best-of-n and each group of runs. */
+  readonly lines: readonly string[];
   /** Its path, when the study is done. */
   readonly report?: string;
 }
@@ -26,12 +27,39 @@ export async function overopt(study: Study, options: StudyOptions): Promise<Over
   const { cells, reference, ...result } = await runStudy(study, { ...options, bestOfN: true });
   const data = { ...result, cells, reference };
   const figures = overoptFigures(data, { scales: await logOddsScales(data) });
+  const lines = linesOf(figures);
   await writeJson(join(result.dir, "figures.json"), figures);
-  if (result.reason === "stopped") return { ...result, figures };
+  if (result.reason === "stopped") return { ...result, figures, lines };
   const report = join(result.dir, "report.html");
   const { overoptPage } = await import("../report/overopt-page.ts"); // with the plotting library
   await writeWhole(report, overoptPage(figures));
-  return { ...result, figures, report };
+  return { ...result, figures, lines, report };
+}
+
+const signed = (value: number): string => `${value >= 0 ? "+" : ""}${value.toFixed(3)}`;
+
+function linesOf({ proxies, groups }: OveroptFigures): string[] {
+  const peak = (fit: RunGroup["fit"]): string => {
+    if (!fit) return "no curve, too few points";
+    const { curve, peak: at } = fit;
+    const where = at
+      ? `peak at d = ${at.mean.toFixed(2)} (${at.low.toFixed(2)} to ${Number.isFinite(at.high) ? at.high.toFixed(2) : "no end"})`
+      : "no peak";
+    return `alpha ${curve.alpha.toFixed(3)}, beta ${curve.beta.toFixed(3)}, R2 ${curve.r2.toFixed(2)}, ${where}`;
+  };
+  return [
+    ...proxies
+      .filter(({ bestOfN }) => bestOfN.length > 1)
+      .map(({ name, fit }) => `best of n by ${name}: ${peak(fit)}`),
+    ...groups.map(
+      ({ group, fit, change }) =>
+        `${group}: ${peak(fit)}` +
+        (change.proxy === undefined ? "" : `; proxy ${signed(change.proxy)}`) +
+        (change.gold_since_best === undefined
+          ? ""
+          : `, gold since its best ${signed(change.gold_since_best)}`),
+    ),
+  ];
 }
 
 /** What reward models divide their log-odds by, for proxies that are one: `std` of their config.json. */

@@ -1,7 +1,7 @@
 /** The report of a study of over-optimisation, as one HTML page. */
 
 import * as Plot from "@observablehq/plot";
-import { type DriftSignal, driftSignals, type FittedCurve } from "../../evaluate/index.ts";
+import { type DriftSignal, driftSignals, type FittedCurve, type JudgeBucket } from "../../evaluate/index.ts";
 import { chart, colourOf, figure, grid, type Point } from "../../runs/report/charts.ts";
 import { hundredths, number, percent, score } from "../../runs/report/format.ts";
 import { type Html, html } from "../../runs/report/html.ts";
@@ -98,14 +98,20 @@ function bySteps(points: readonly RunPoint[], of: (point: RunPoint) => number | 
 const pointsOf = (points: readonly RunPoint[], key: "proxy" | "gold"): Point[] =>
   points.flatMap((point): Point[] => (point[key] === undefined ? [] : [[point.d, point[key]]]));
 
-function rl({ groups, start }: OveroptFigures): PageSection | undefined {
+function rl({ groups, start, proxies }: OveroptFigures): PageSection | undefined {
   if (groups.length === 0) return undefined;
+  const startOf = (name: string): Point[] => {
+    const reward = proxies.find((proxy) => proxy.name === name)?.start.proxy;
+    return reward !== undefined && Number.isFinite(reward) ? [[0, reward]] : [];
+  };
   const series = (key: "proxy" | "gold"): CurveSeries[] =>
-    groups.map(({ group, points, fit, last }, i) => ({
+    groups.map(({ group, proxy, points, fit, last }, i) => ({
       name: group,
       colour: colour(i),
       points: pointsOf(points, key),
-      ...(key === "gold" ? { fit } : { line: bySteps(points, (point) => point.proxy) }),
+      ...(key === "gold"
+        ? { fit }
+        : { line: [...startOf(proxy), ...bySteps(points, (point) => point.proxy)] }),
       ...(last[key] !== undefined && { here: [last.d, last[key]] as const }),
     }));
   const disagreement = groups.flatMap(({ group, points }, i) => {
@@ -268,35 +274,52 @@ function judge({ proxies }: OveroptFigures): PageSection | undefined {
   if (rows.length === 0) return undefined;
   const label = ({ low, high }: { low: number; high: number }) =>
     Number.isFinite(high) ? `${low}\u2013${high}` : `${low}+`;
-  const lines = proxies.map(({ judge: buckets }, i) => ({
-    colour: colour(i),
-    data: buckets.map((bucket) => ({ x: label(bucket), y: bucket.accuracy })),
-  }));
   const edges = [...new Set([...rows].sort((a, b) => a.low - b.low).map(label))];
+  const plot = (
+    title: string,
+    of: (bucket: JudgeBucket) => number | undefined,
+    chance: number,
+    most?: number,
+  ) => {
+    const lines = proxies.map(({ judge: buckets }, i) => ({
+      colour: colour(i),
+      data: buckets.flatMap((bucket) => {
+        const y = of(bucket);
+        return y === undefined || !Number.isFinite(y) ? [] : [{ x: label(bucket), y }];
+      }),
+    }));
+    const values = lines.flatMap(({ data }) => data.map(({ y }) => y));
+    return (
+      values.length > 0 &&
+      figure(
+        title,
+        chart({
+          alt: `${title}: ${lines.map(({ data }, i) => `${proxies[i]?.name} ${data.map(({ x, y }) => `${x} nats ${number(y)}`).join(", ")}`).join("; ")}`,
+          x: { label: "KL of the policy, nats", domain: edges, type: "point" },
+          y: { domain: [Math.min(chance, ...values), most ?? Math.max(...values) * 1.1], nice: true },
+          marks: [
+            ...grid(),
+            Plot.ruleY([chance], { stroke: "currentColor", strokeOpacity: 0.45, strokeDasharray: "3,4" }),
+            ...lines.flatMap(({ data, colour: stroke }) => [
+              Plot.line(data, { x: "x", y: "y", stroke, strokeWidth: 1.6 }),
+              Plot.dot(data, { x: "x", y: "y", fill: stroke, r: 3 }),
+            ]),
+          ],
+        }),
+        { legend: proxies.map(({ name }, i) => ({ name, colour: colour(i) })) },
+      )
+    );
+  };
   return {
     id: "judge",
     title: "The proxy as a judge of the policy's own responses",
     content: html`<p>Two responses of one policy to one prompt: how often the proxy prefers what the gold reward prefers, by how far the
 policy has gone. At one half it knows nothing of what it is asked to judge.</p>
-<div class="figures two">${figure(
-      "Accuracy by KL",
-      chart({
-        alt: `Accuracy by KL: ${rows.map((row) => `${row.name}, ${label(row)} nats: ${percent(row.accuracy)}`).join("; ")}`,
-        width: 540,
-        height: 280,
-        x: { label: "KL of the policy, nats a response", domain: edges, type: "point" },
-        y: { domain: [Math.min(0.4, ...rows.map(({ accuracy }) => accuracy)), 1] },
-        marks: [
-          ...grid(),
-          Plot.ruleY([0.5], { stroke: "currentColor", strokeOpacity: 0.45, strokeDasharray: "3,4" }),
-          ...lines.flatMap(({ data, colour: stroke }) => [
-            Plot.line(data, { x: "x", y: "y", stroke, strokeWidth: 1.6 }),
-            Plot.dot(data, { x: "x", y: "y", fill: stroke, r: 3 }),
-          ]),
-        ],
-      }),
-      { legend: proxies.map(({ name }, i) => ({ name, colour: colour(i) })) },
-    )}</div>
+<div class="figures">${plot("Accuracy", ({ accuracy }) => accuracy, 0.5, 1)}${plot(
+      "Rank correlation with gold",
+      ({ correlation }) => correlation,
+      0,
+    )}${plot("Calibration error", ({ calibration }) => calibration?.ece, 0)}</div>
 ${table(
   "Accuracy and calibration by KL",
   [

@@ -9,10 +9,11 @@
  *       strengths: { ppo.kl_coef: [0, 0.05], dpo.beta: [0.1, 0.5] }      one field at a time
  */
 import { z } from "zod";
+import { fieldsOf } from "../../recipe/base.ts";
 import { RecipeError } from "../../recipe/errors.ts";
 import { count, flag, fromZero, text, texts } from "../../recipe/keys.ts";
 import { type Override, withOverrides } from "../../recipe/overrides.ts";
-import { checkRecipe, parseYaml, type Recipe } from "../../recipe/recipe.ts";
+import { checkRecipe, type Recipe } from "../../recipe/recipe.ts";
 import { validated } from "../../recipe/validate.ts";
 
 /** Values of fields: a list each; a single value stands for a list of one. */
@@ -80,11 +81,17 @@ function withoutStages(fields: Record<string, unknown>, source: string): Recipe 
   return { ...checkRecipe({ ...fields, stages: { placeholder } }, source), stages: [] };
 }
 
-/** A study from its text, with fields of the command line; those of the study are named `study.KEY`. */
-export const readStudy = (
-  content: string,
-  { source, overrides = [] }: { source: string; overrides?: readonly Override[] },
-): Study => checkStudy(withOverrides(parseYaml(content, source), overrides), source);
+/**
+ * A study from its file and the files that it is based on, with fields of the command line; those of the study are named
+ * `study.KEY`.
+ */
+export async function readStudyFile(
+  path: string,
+  { overrides = [] }: { readonly overrides?: readonly Override[] } = {},
+): Promise<Study> {
+  const { fields } = await fieldsOf(path);
+  return checkStudy(withOverrides(fields, overrides), path);
+}
 
 /** A value as the list that it stands for. */
 export const valuesOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);

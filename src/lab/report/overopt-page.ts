@@ -3,7 +3,7 @@
 import * as Plot from "@observablehq/plot";
 import { type DriftSignal, driftSignals, type FittedCurve, type JudgeBucket } from "../../evaluate/index.ts";
 import { chart, colourOf, figure, grid, type Point } from "../../runs/report/charts.ts";
-import { hundredths, number, percent, score } from "../../runs/report/format.ts";
+import { hundredths, number, score } from "../../runs/report/format.ts";
 import { type Html, html } from "../../runs/report/html.ts";
 import { document, type PageSection } from "../../runs/report/shell.ts";
 import { table } from "../../runs/report/table.ts";

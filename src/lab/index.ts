@@ -32,14 +32,6 @@ export {
   valueOf,
 } from "./optimum.ts";
 export {
-  type DrawnLabel,
-  type DrawnPair,
-  type DrawnRanking,
-  drawLabels,
-  drawPreferences,
-  drawRankings,
-} from "./preferences.ts";
-export {
   type BestOfNPoint,
   type GapSample,
   type OveroptFigures,
@@ -49,6 +41,14 @@ export {
   type RunPoint,
 } from "./overopt/figures.ts";
 export { type OveroptResult, overopt } from "./overopt/overopt.ts";
+export {
+  type DrawnLabel,
+  type DrawnPair,
+  type DrawnRanking,
+  drawLabels,
+  drawPreferences,
+  drawRankings,
+} from "./preferences.ts";
 export type { StudyEvents } from "./study/events.ts";
 export type { CellData, CellRecord, ReferenceSamples, StudyData } from "./study/files.ts";
 export { type Cell, type Grid, gridOf } from "./study/grid.ts";

@@ -98,6 +98,7 @@ const ownNames = [
   "checkpoints",
   "metrics.jsonl",
   "samples.jsonl",
+  "monitor.jsonl",
   "tensorboard",
   "evaluation.json",
   "responses.jsonl",

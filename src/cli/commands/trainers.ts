@@ -91,6 +91,7 @@ export function optionOf(key: string, schema: Described, { required }: Pick<Stag
   else if (type === "number")
     option.argParser((text) => checked(schema, text === "" ? Number.NaN : Number(text)));
   else if (type === "union") option.argParser(repeated);
+  else if (type === "object") option.argParser(fieldsOf);
   return required.includes(key) ? option.makeOptionMandatory() : option;
 }
 
@@ -115,7 +116,26 @@ const unwrapped = (schema: z.ZodType): z.ZodType =>
 
 function placeholder(schema: z.ZodType): string {
   if (schema.def.type === "number") return (schema as z.ZodNumber).format === "safeint" ? "n" : "x";
+  if (schema.def.type === "object") return "fields";
   return schema.def.type === "enum" ? "name" : "value";
+}
+
+/** `gold=world:gold,early_stopping=true`: the fields of a key that has some. */
+function fieldsOf(text: string): Record<string, unknown> {
+  return Object.fromEntries(
+    text.split(",").map((part) => {
+      const at = part.indexOf("=");
+      if (at < 1) throw new InvalidArgumentError("Fields are required, as in name=value,name=value.");
+      const value = part.slice(at + 1);
+      const isBoolean = value === "true" || value === "false";
+      const plain = isBoolean
+        ? value === "true"
+        : value !== "" && !Number.isNaN(Number(value))
+          ? Number(value)
+          : value;
+      return [part.slice(0, at).trim(), plain];
+    }),
+  );
 }
 
 /** A number as the key's schema has it; what it refuses is wrong usage. */

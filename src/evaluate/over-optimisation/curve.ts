@@ -152,6 +152,8 @@ export interface FitRunsOptions extends FitOptions {
   readonly n?: number;
   /** Share of the samples that an interval holds. Default: 0.95. */
   readonly confidence?: number;
+  /** Intervals between the points of the band; 0 for none. Default: 48. */
+  readonly bandSteps?: number;
 }
 
 /**
@@ -161,7 +163,7 @@ export interface FitRunsOptions extends FitOptions {
  * @throws EvaluateError as `fitCurve` does
  */
 export function fitRuns(runs: readonly (readonly CurvePoint[])[], options: FitRunsOptions): FittedCurve {
-  const { seed = 0, n = 1000, confidence = 0.95 } = options;
+  const { seed = 0, n = 1000, confidence = 0.95, bandSteps = 48 } = options;
   const filled = runs.filter((run) => run.length > 0);
   const curve = fitCurve(filled.flat(), options);
   const drawn: Curve[] = [];
@@ -183,13 +185,12 @@ export function fitRuns(runs: readonly (readonly CurvePoint[])[], options: FitRu
   const ends = (values: Float64Array) => ({ low: quantile(values, tail), high: quantile(values, 1 - tail) });
   const peaks = Float64Array.from(drawn, ({ peak }) => peak?.d ?? Number.POSITIVE_INFINITY).sort();
   const farthest = Math.max(...filled.flat().map(({ d }) => d));
-  const steps = 48;
   return {
     curve,
     ...(curve.peak && drawn.length > 0 && { peak: { mean: curve.peak.d, ...endsWithoutNaN(peaks, tail) } }),
     peaked: drawn.filter(({ peak }) => peak).length / Math.max(1, drawn.length),
-    band: Array.from({ length: steps + 1 }, (_, i) => {
-      const d = (farthest * i) / steps;
+    band: Array.from({ length: bandSteps > 0 ? bandSteps + 1 : 0 }, (_, i) => {
+      const d = (farthest * i) / bandSteps;
       return { d, ...ends(Float64Array.from(drawn, (each) => curveAt(each, d)).sort()) };
     }),
   };

@@ -1,4 +1,5 @@
 /** The kinds of stages, by the value of `trainer`: a row each. */
+import { monitored } from "../monitored.ts";
 import type { StageKind } from "../stage.ts";
 import { bestOfStage } from "./online/best-of-n.ts";
 import { expertIterationStage } from "./online/expert-iteration.ts";
@@ -36,5 +37,5 @@ export const stageKinds: Readonly<Record<string, StageKind>> = Object.fromEntrie
     ktoStage,
     bcoStage,
     listwiseStage,
-  ].map((kind) => [kind.name, kind]),
+  ].map((kind) => [kind.name, monitored(kind)]),
 );

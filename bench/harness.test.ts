@@ -25,6 +25,10 @@ describe("interleave", () => {
 });
 
 describe("rows", () => {
+  it("hold the mean where a figure is one of seeds", () => {
+    expect(rowOf({ ...figure, mean: true }, [1, 2, 6], from)).toMatchObject({ value: 3, spread: [1, 6] });
+  });
+
   it("hold the median and the spread", () => {
     expect(median([3, 1, 2])).toBe(2);
     expect(median([4, 1, 2, 3])).toBe(2.5);

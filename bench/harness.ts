@@ -13,7 +13,7 @@ export interface Row {
   readonly bench: string;
   readonly case: string;
   readonly metric: string;
-  /** The median of the runs. */
+  /** The median of the runs, or their mean. */
   readonly value: number;
   readonly unit: string;
   readonly better: Better;
@@ -39,6 +39,8 @@ export interface Figure {
   readonly unit: string;
   readonly better: Better;
   readonly target?: number | undefined;
+  /** The value is the mean of the runs, not the median: of seeds, each of which is a problem of its own. */
+  readonly mean?: boolean;
 }
 
 /** Someone who can be asked for one run, which yields one figure. */
@@ -53,6 +55,8 @@ export function median(values: readonly number[]): number {
   const upper = sorted[middle] as number;
   return sorted.length % 2 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }
+
+const meanOf = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 const spreadOf = (values: readonly number[]) => [Math.min(...values), Math.max(...values)] as const;
 
@@ -87,10 +91,10 @@ export interface Provenance {
 
 /** A row of one contestant alone; `contestant` is left out for Attune's own figures. */
 export function rowOf(figure: Figure, values: readonly number[], from: Provenance, contestant?: string): Row {
-  const { target, ...what } = figure;
+  const { target, mean, ...what } = figure;
   return {
     ...what,
-    value: median(values),
+    value: mean ? meanOf(values) : median(values),
     spread: spreadOf(values),
     ...(contestant === undefined ? {} : { contestant }),
     ...(target === undefined || contestant !== undefined ? {} : { target }),

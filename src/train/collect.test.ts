@@ -30,6 +30,8 @@ describe("pairs from a model's own samples", () => {
         expect(score_chosen).toBeGreaterThan(score_rejected);
       }
       expect(await collectPairs(options)).toEqual(pairs);
+      const turned = await collectPairs({ ...options, noise: 1 });
+      expect(turned.map(({ chosen }) => chosen)).toEqual(pairs.map(({ rejected }) => rejected));
       const alike = await collectPairs({ ...options, reward: (batch) => batch.map(() => 1) });
       expect(alike).toEqual([]);
     } finally {

@@ -4,6 +4,7 @@
  */
 import type { Engine } from "../graph/index.ts";
 import { unflatten } from "../graph/index.ts";
+import { uniform } from "../graph/random.ts";
 import type { Model } from "../models/load.ts";
 import type { Reward } from "../reward/reward.ts";
 import { TrainError } from "./errors.ts";
@@ -27,6 +28,8 @@ export interface CollectOptions {
   /** Leave out responses that did not end by themselves. Default true: a pair would teach where to break off. */
   readonly terminatedOnly?: boolean;
   readonly batchSize?: number;
+  /** Share of pairs that are turned round, as people who compare slip. Default 0. */
+  readonly noise?: number;
   readonly seed?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number, pairs: number) => void;
@@ -47,8 +50,12 @@ export const collectDefaults = {
   temperature: 1,
   terminatedOnly: true,
   batchSize: 64,
+  noise: 0,
   seed: 42,
 } as const;
+
+/** Which pairs are turned round is drawn apart from everything else. */
+const noiseStream = 11;
 
 /**
  * Samples, scores and pairs.
@@ -80,7 +87,7 @@ export async function collectPairs(options: CollectOptions): Promise<CollectedPa
       const scores = await scoreResponses(reward, asked, responses);
       for (const [i, prompt] of part.entries()) {
         const pair = pairOf(prompt, responses, scores, { from: i * samples, to: (i + 1) * samples, ...o });
-        if (pair) pairs.push(pair);
+        if (pair) pairs.push(uniform(o.seed, noiseStream, from + i) < o.noise ? turned(pair) : pair);
       }
       o.onProgress?.(Math.min(from + o.batchSize, prompts.length), prompts.length, pairs.length);
     }
@@ -90,6 +97,14 @@ export async function collectPairs(options: CollectOptions): Promise<CollectedPa
   }
   return pairs;
 }
+
+const turned = (pair: CollectedPair): CollectedPair => ({
+  ...pair,
+  chosen: pair.rejected,
+  rejected: pair.chosen,
+  score_chosen: pair.score_rejected,
+  score_rejected: pair.score_chosen,
+});
 
 /** The best and the worst of the responses from `from` to `to`. */
 function pairOf(

@@ -6,7 +6,7 @@ import { permutation } from "../../graph/random.ts";
 import { writeWhole } from "../../runs/write-whole.ts";
 import { collectPairs, collectDefaults as d } from "../../train/collect.ts";
 import { RecipeError } from "../errors.ts";
-import { count, flag, modelKey, positive, whole } from "../keys.ts";
+import { count, flag, modelKey, positive, share, whole } from "../keys.ts";
 import { promptKeys, promptsOf, rewardKey } from "../prompts.ts";
 import { stageKind } from "../stage.ts";
 
@@ -26,6 +26,7 @@ export const pairsStage = stageKind({
     terminated_only: flag("leave out responses that did not end by themselves", {
       default: d.terminatedOnly,
     }),
+    noise: share("share of pairs that are turned round, as people slip", { default: d.noise }),
     batch_size: count("prompts that are sampled together", { default: d.batchSize }),
     seed: whole("of what is drawn (default: the recipe's)"),
   }),
@@ -55,6 +56,7 @@ export const pairsStage = stageKind({
       ...(keys.num_samples !== undefined && { samples: keys.num_samples }),
       ...(keys.temperature !== undefined && { temperature: keys.temperature }),
       ...(keys.terminated_only !== undefined && { terminatedOnly: keys.terminated_only }),
+      ...(keys.noise !== undefined && { noise: keys.noise }),
       ...(keys.batch_size !== undefined && { batchSize: keys.batch_size }),
       onProgress: (done, total, pairs) =>
         context.onStep({ step: done, totalSteps: total, metrics: { pairs } }),

@@ -40,3 +40,26 @@ export function ranks(values: ArrayLike<number>): Float64Array {
   }
   return out;
 }
+
+/**
+ * Kendall's tau-b: pairs in the same order less pairs in the other, over the root of the pairs that each list tells
+ * apart; NaN when one of them tells none. Time grows with the square of the length.
+ *
+ * @throws AttuneError when the lists are of different lengths
+ */
+export function kendall(x: ArrayLike<number>, y: ArrayLike<number>): number {
+  if (x.length !== y.length)
+    throw new AttuneError(
+      `correlation: two lists of one length are required, got ${x.length} and ${y.length}`,
+    );
+  let [difference, ofX, ofY] = [0, 0, 0];
+  for (let i = 0; i < x.length; i++)
+    for (let j = 0; j < i; j++) {
+      const dx = Math.sign((x[i] as number) - (x[j] as number));
+      const dy = Math.sign((y[i] as number) - (y[j] as number));
+      difference += dx * dy;
+      ofX += dx * dx;
+      ofY += dy * dy;
+    }
+  return difference / Math.sqrt(ofX * ofY);
+}

@@ -5,7 +5,8 @@ import { mean, quantile, standardDeviation } from "./bootstrap.ts";
 /** A text, split into words at white space; or a row of token ids. */
 export type Tokens = string | ArrayLike<number>;
 
-const unitsOf = (text: Tokens): readonly (string | number)[] =>
+/** Words, or ids as they are. */
+export const unitsOf = (text: Tokens): readonly (string | number)[] =>
   typeof text === "string" ? text.split(/\s+/u).filter((word) => word !== "") : Array.from(text);
 
 /**

@@ -9,6 +9,8 @@
  */
 
 export { type RougeVariant, rouge, rougeVariants } from "../reward/rouge.ts";
+export { type RewardAlignment, rewardAlignment } from "./alignment.ts";
+export { bleu, selfBleu } from "./bleu.ts";
 export {
   type BootstrapOptions,
   bootstrap,
@@ -25,7 +27,7 @@ export {
   calibration,
   marginCalibration,
 } from "./calibration.ts";
-export { pearson, ranks, spearman } from "./correlation.ts";
+export { kendall, pearson, ranks, spearman } from "./correlation.ts";
 export { distinctN, type LengthStatistics, lengthStatistics, repetition, type Tokens } from "./diversity.ts";
 export { entropyOf, exactKl, type KlEstimator, klEstimators, type SampledKl } from "./kl.ts";
 export {
@@ -36,6 +38,7 @@ export {
   type SampleOptions,
   sampleResponses,
 } from "./kl-between.ts";
+export { type BradleyTerryRating, bradleyTerry, elo, type Game, type Rating } from "./leaderboard.ts";
 export { createLogProbs, type LogProbs } from "./log-probs.ts";
 export {
   bestOfN,
@@ -92,5 +95,6 @@ export {
   rewardModelReport,
   type ScoredPair,
 } from "./reward-model.ts";
+export { type AccuracyBySubset, accuracyBySubset, type SubsetAccuracy } from "./subsets.ts";
 export { createTokenPass, createTokenPasses, type TokenPass, type TokenPasses } from "./token-pass.ts";
-export { type WinRate, winRate } from "./win-rate.ts";
+export { type LengthControlledWinRate, lengthControlledWinRate, type WinRate, winRate } from "./win-rate.ts";

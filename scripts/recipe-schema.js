@@ -1,17 +1,24 @@
 /**
- * recipes/recipe.schema.json, the JSON Schema of recipes for editors, made from the keys in src/recipe.
- * `node scripts/recipe-schema.js` says whether the file has it as it is (exit 1 if not), `--fix` writes it.
+ * The JSON Schemas of recipes and of suites for editors, made from the keys in src/recipe.
+ * `node scripts/recipe-schema.js` says whether the files have them as they are (exit 1 if not), `--fix` writes them.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
-const path = "recipes/recipe.schema.json";
+const schemas = {
+  "recipes/recipe.schema.json": "recipeJsonSchema",
+  "recipes/suites/suite.schema.json": "suiteJsonSchema",
+};
 const bundle = ".cache/recipe-schema.mjs";
 
 mkdirSync(".cache", { recursive: true });
 await build({
-  entryPoints: ["src/recipe/json-schema.ts"],
+  stdin: {
+    contents: `export { recipeJsonSchema } from "./json-schema.ts"; export { suiteJsonSchema } from "./suite/suite.ts";`,
+    resolveDir: "src/recipe",
+    loader: "ts",
+  },
   bundle: true,
   platform: "node",
   format: "esm",
@@ -19,13 +26,14 @@ await build({
   outfile: bundle,
   logLevel: "warning",
 });
-const { recipeJsonSchema } = await import(pathToFileURL(bundle).href);
-const wanted = `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`;
-let written = "";
-try {
-  written = readFileSync(path, "utf8");
-} catch {}
-if (wanted !== written) {
+const module = await import(pathToFileURL(bundle).href);
+for (const [path, name] of Object.entries(schemas)) {
+  const wanted = `${JSON.stringify(module[name](), null, 2)}\n`;
+  let written = "";
+  try {
+    written = readFileSync(path, "utf8");
+  } catch {}
+  if (wanted === written) continue;
   if (process.argv.includes("--fix")) writeFileSync(path, wanted);
   else {
     console.log(

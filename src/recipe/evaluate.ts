@@ -167,7 +167,7 @@ export function createEvaluator(recipe: Recipe, parts: Place): Evaluator {
   };
 }
 
-interface Answer {
+export interface Answer {
   readonly prompt: string;
   readonly completion: string;
   readonly ids: readonly number[];
@@ -178,7 +178,7 @@ interface Answer {
 const mean = (values: readonly number[]): number =>
   values.length === 0 ? Number.NaN : values.reduce((a, b) => a + b, 0) / values.length;
 
-interface AnswerOptions {
+export interface AnswerOptions {
   readonly engine: Engine;
   readonly maxNewTokens: number;
   readonly temperature: number;
@@ -186,7 +186,8 @@ interface AnswerOptions {
   readonly signal: AbortSignal;
 }
 
-async function answers(
+/** What a model says to prompts. */
+export async function answers(
   { config, parameters, tokenizer }: Model,
   examples: readonly PromptExample[],
   { engine, temperature, ...options }: AnswerOptions,
@@ -288,8 +289,8 @@ async function klFrom(
 }
 
 /** Over what a trainer would count as labels: whole documents, or the completions of prompts. */
-async function perplexityOf(
-  { engine, data }: Place,
+export async function perplexityOf(
+  { engine, data }: Pick<Place, "engine" | "data">,
   model: Model,
   reference: string | readonly string[],
   { perplexity_rows: limit = 200, separator }: NonNullable<Recipe["evaluate"]>,

@@ -19,3 +19,13 @@ export { type RecipeEvents, type RunRecipeOptions, type RunRecipeResult, runReci
 export { type RunRecord, readJson, type StageRecord } from "./run-files.ts";
 export type { StageContext, StageKeys, StageKind, StageResult, StageStart } from "./stage.ts";
 export { stageKinds } from "./stages/index.ts";
+export {
+  type RunSuiteOptions,
+  readSuite,
+  runSuite,
+  type Suite,
+  type SuiteMetric,
+  type SuiteResult,
+  suiteJsonSchema,
+  suiteMetrics,
+} from "./suite/index.ts";

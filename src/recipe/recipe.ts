@@ -23,7 +23,7 @@ import { stageKinds } from "./stages/index.ts";
 import { validated } from "./validate.ts";
 
 /** The built-in world's data, written into the run's folder before the first stage; rows are named `world:NAME`. */
-const worldKeys = {
+export const worldKeys = {
   seed: whole("of the world (default: the recipe's)"),
   pretrain: count("documents of mixed quality to pre-train on"),
   sft: count("demonstrations, of mixed quality"),

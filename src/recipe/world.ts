@@ -14,7 +14,7 @@ const prefix = "world:";
 /** Writes the files that are not there yet; they are a function of the seed. */
 export async function writeWorld(
   dir: string,
-  { world, seed }: Recipe,
+  { world, seed }: Pick<Recipe, "world" | "seed">,
   note?: (line: string) => void,
 ): Promise<void> {
   if (!world) return;
@@ -42,7 +42,7 @@ const exists = (path: string): Promise<boolean> =>
   );
 
 /** The file behind `world:NAME`; undefined for any other name. */
-export function worldFile(dir: string, name: string, { world }: Recipe): string | undefined {
+export function worldFile(dir: string, name: string, { world }: Pick<Recipe, "world">): string | undefined {
   if (!name.startsWith(prefix)) return undefined;
   const file = name.slice(prefix.length);
   const known = worldFiles(createWorld({ seed: 0 }), {}).map((row) => row.name);

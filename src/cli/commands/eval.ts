@@ -4,7 +4,21 @@ import { lazily } from "../command.ts";
 import { positiveInteger, positiveNumber, repeated, wholeNumber } from "../options.ts";
 
 export function register(program: Command): void {
-  const evaluate = program.command("eval").description("measure a model");
+  const evaluate = program
+    .command("eval")
+    .description("measure a model, or several by a suite")
+    .argument("[suite]", "a suite (a YAML file): the same as eval suite FILE")
+    .action(lazily(async () => (await import("./eval-suite-run.ts")).runEvalSuite));
+  evaluate
+    .command("suite")
+    .description(
+      "many measures of several models on the same prompts, from one YAML file: one JSON and one page; rows that an earlier run left are used again",
+    )
+    .argument("<file>", "the suite, as recipes/suites/world.yaml")
+    .option("--output <dir>", "where the figures go (default: runs/suites/NAME)")
+    .option("--overwrite", "measure everything again")
+    .option("--check", "say what is wrong with the suite, or nothing, and measure nothing")
+    .action(lazily(async () => (await import("./eval-suite-run.ts")).runEvalSuite));
   evaluate
     .command("perplexity")
     .description("perplexity of a text file (one document) or of the rows of JSON lines with a column text")

@@ -1,5 +1,5 @@
 /** The work of `attune run`: reads a recipe, runs its stages, shows each, and says where the report is. */
-import { access, readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { didYouMean } from "../../graph/nearest.ts";
 import {
@@ -76,12 +76,12 @@ export async function recipeFrom(operands: readonly string[]): Promise<Recipe> {
 }
 
 async function recipePath(name: string): Promise<string> {
-  const exists = (path: string) =>
-    access(path).then(
-      () => true,
+  const isFile = (path: string) =>
+    stat(path).then(
+      (found) => found.isFile(),
       () => false,
     );
-  if (await exists(name)) return name;
+  if (await isFile(name)) return name;
   const box = await recipeNames();
   if (box.includes(name)) return boxedRecipe(name);
   throw new RecipeError(`${name}: no such recipe${didYouMean(name, box)}`);

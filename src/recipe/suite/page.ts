@@ -243,7 +243,7 @@ function rewards({ alignment, pairs = [], gold }: SuiteResult): Part | undefined
     content: html`${
       aligned.length > 0 &&
       html`<p>How far each reward stands for ${gold ?? "the first one"}, over the answers of all models.</p>${table("Alignment", alignedColumns, aligned)}`
-    }${pairs.length > 0 && html`<h3>On pairs</h3>${table("Accuracy on pairs", pairColumns, pairs)}`}`,
+    }${pairs.length > 0 && html`<h3>On pairs</h3><p>The calibration error takes margins for log-odds, which those of reward models are.</p>${table("Accuracy on pairs", pairColumns, pairs)}`}`,
   };
 }
 
@@ -261,7 +261,7 @@ function answers({ answers: rows, models: order }: SuiteResult): Part | undefine
       return html`<article><header><h3 dir="auto">${prompt.slice(0, 600)}</h3></header><div class="answers" style="--columns: ${order.length}">${own.map(
         ({ model, completion, score: value }) =>
           html`<div class="answer"><h4>${model}${value !== undefined && html`<span class="score" style="--share: ${shade(value)}%">${score(value)}</span>`}</h4><div class="text" dir="auto">${
-            completion.trim() === "" ? html`<em>nothing</em>` : completion.slice(0, 1_500)
+            completion.trim() === "" ? html`<em>nothing</em>` : completion.trim().slice(0, 1_500)
           }</div></div>`,
       )}</div></article>\n`;
     })}`,

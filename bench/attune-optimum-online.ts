@@ -68,7 +68,7 @@ export const onlineTrainers: Readonly<Record<string, Train>> = {
         numGenerations: 64,
         batchSize: 256,
         learningRate: 2e-3,
-        maxSteps: 120,
+        maxSteps: 200,
       })
     ).policy,
 
@@ -82,7 +82,7 @@ export const onlineTrainers: Readonly<Record<string, Train>> = {
         promptsPerStep: 512,
         batchSize: 512,
         learningRate: 2e-3,
-        maxSteps: 100,
+        maxSteps: 160,
       })
     ).policy,
 
@@ -95,7 +95,7 @@ export const onlineTrainers: Readonly<Record<string, Train>> = {
         promptsPerStep: 512,
         batchSize: 512,
         learningRate: 2e-3,
-        maxSteps: 100,
+        maxSteps: 120,
       })
     ).policy,
 };

@@ -1,6 +1,6 @@
-/** A chat template as a person names it (Node): one of Attune's by name, or a file of Jinja source. */
+/** A chat template as a person gives it (Node): one of Attune's by name, Jinja source, or a file of it. */
 import { readFile } from "node:fs/promises";
 import { isDefaultTemplateName } from "./default-templates.ts";
 
 export const chatTemplateFrom = async (value: string): Promise<string> =>
-  isDefaultTemplateName(value) ? value : readFile(value, "utf8");
+  isDefaultTemplateName(value) || /\{[%{]/.test(value) ? value : readFile(value, "utf8");

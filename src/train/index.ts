@@ -74,7 +74,6 @@ export type {
   IterationResult,
   IterationStart,
 } from "./online/iterations.ts";
-export type { JudgedPair, PairJudge } from "./online/judged.ts";
 export { type OnlineDpoOptions, onlineDpo, onlineDpoDefaults } from "./online-dpo.ts";
 export { type OrpoOptions, orpo, orpoDefaults } from "./orpo.ts";
 export { type GaeOptions, gae, tokenRewards, whiten } from "./policy/advantages.ts";

@@ -13,6 +13,7 @@
 import type { PromptExample } from "../data/prompts.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import type { TokenSequence } from "../models/response-rows.ts";
+import type { Judge } from "../reward/judge/judge.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
@@ -26,7 +27,7 @@ import {
   type Learner,
   runIterations,
 } from "./online/iterations.ts";
-import { checkJudged, type PairJudge, preferencesOf } from "./online/judged.ts";
+import { checkJudged, preferencesOf } from "./online/judged.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
 import { weightedBatch, weightedLoss, weightedSpec } from "./online/weighted-tokens.ts";
 
@@ -34,7 +35,7 @@ export interface NashMdOptions extends Omit<IterationOptions, "reward"> {
   /** What scores responses; P is then sigmoid of the difference. Or give a judge. */
   readonly reward?: IterationOptions["reward"] | undefined;
   /** What compares two responses, in place of a reward. */
-  readonly judge?: PairJudge | undefined;
+  readonly judge?: Judge | undefined;
   /** Weight of the KL. */
   readonly beta?: number | undefined;
   /** a: the reference's share in the mixture; 0 is self-play, 1 plays against the reference. */

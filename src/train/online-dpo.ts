@@ -9,6 +9,7 @@
 import type { PromptExample } from "../data/prompts.ts";
 import { div, hostArray, square, sub } from "../graph/index.ts";
 import { randomBits, uniform } from "../graph/random.ts";
+import type { Judge } from "../reward/judge/judge.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
@@ -22,7 +23,7 @@ import {
   type Learner,
   runIterations,
 } from "./online/iterations.ts";
-import { checkJudged, type PairJudge, preferencesOf } from "./online/judged.ts";
+import { checkJudged, preferencesOf } from "./online/judged.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
 import { dpoLoss } from "./preference/dpo-loss.ts";
 import { collateRuns, dpoSpec } from "./preference/preference-batch.ts";
@@ -32,7 +33,7 @@ export interface OnlineDpoOptions extends Omit<IterationOptions, "reward"> {
   /** What scores responses; or give a judge. */
   readonly reward?: IterationOptions["reward"] | undefined;
   /** What compares two responses, in place of a reward. */
-  readonly judge?: PairJudge | undefined;
+  readonly judge?: Judge | undefined;
   /** The pull towards the reference. */
   readonly beta?: number | undefined;
   readonly lossType?: "sigmoid" | "ipo" | undefined;

@@ -6,13 +6,13 @@ import { describe, expect, it } from "vitest";
 import { loadModel, type Parameters } from "../models/load.ts";
 import type { Reward } from "../reward/reward.ts";
 import { type NashMdOptions, nashMd, nashWeights } from "./nash-md.ts";
-import type { JudgedPair } from "./online/judged.ts";
+import type { JudgePair } from "../reward/judge/judge.ts";
 import { type OnlineDpoOptions, onlineDpo } from "./online-dpo.ts";
 import { tinyModel } from "./tiny.fixture.ts";
 
 const vowelsOf = (text: string) => (text.match(/[aeiou]/g)?.length ?? 0) / Math.max(1, text.length);
 const vowels: Reward = (batch) => batch.map(({ completion }) => 4 * vowelsOf(completion));
-const judge = async (pairs: readonly JudgedPair[]) =>
+const judge = async (pairs: readonly JudgePair[]) =>
   pairs.map(({ first, second }) => 0.5 + 0.5 * Math.sign(vowelsOf(first) - vowelsOf(second)));
 
 const basics = {
@@ -109,7 +109,7 @@ describe.each([
     });
     expect(metrics).toMatchObject({ "judge/excluded": 1, frac_ties: 0.25 });
     await expect(train({ ...basics, judge: async () => [1] })).rejects.toThrow(
-      /judge: one preference for each of 32 pairs is required, got 1/,
+      /judge of the pairs: one preference for each of 32 pairs is required, got 1/,
     );
     await expect(train({ ...basics, judge: async (pairs) => pairs.map(() => 2) })).rejects.toThrow(
       /a probability from 0 to 1 is required, got 2 for pair 1/,

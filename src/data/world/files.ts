@@ -10,6 +10,8 @@ export interface WorldCounts {
   readonly rankings?: number;
   readonly ratings?: number;
   readonly prompts?: number;
+  /** Sums with their results. */
+  readonly arithmetic?: number;
   /** Of each held-out file. */
   readonly heldOut?: number;
   /** Share of comparisons whose label is turned round. */
@@ -37,9 +39,11 @@ export function worldFiles(world: World, counts: WorldCounts): WorldFile[] {
     rankings: () => world.rankings(counts.rankings ?? 0),
     ratings: () => world.ratings(counts.ratings ?? 0),
     prompts: () => world.prompts(counts.prompts ?? 0),
+    arithmetic: () => world.arithmetic(counts.arithmetic ?? 0),
     "held-out": () => world.prompts(heldOut, { split }),
     "sft-held-out": () => world.demonstrations(heldOut, { split }),
     "preferences-held-out": () => world.preferences(heldOut, { split }),
+    "arithmetic-held-out": () => world.arithmetic(counts.arithmetic ? heldOut : 0, { split }),
   };
   return Object.entries(files).map(([name, make]) => ({ name, make }));
 }

@@ -71,6 +71,8 @@ export interface Kind<Task> {
   ask(task: Task): string;
   /** The task of a plain question. */
   parse(question: string): Task | undefined;
+  /** The one right answer, of kinds that have one: what a verifiable reward compares with. */
+  solution?(task: Task): string;
   readonly answers: Readonly<Record<Level, readonly Answer<Task>[]>>;
   readonly readers: readonly Reader[];
   judge(task: Task, reading: Reading): Judgement;

@@ -25,6 +25,12 @@ export interface PromptRow {
 
 export interface DemonstrationRow extends PromptRow, WorldResponse {}
 
+/** A sum with its right answer, and with one that works it out. */
+export interface ArithmeticRow extends DemonstrationRow {
+  /** Digits apart: "7 5". */
+  readonly answer: string;
+}
+
 export interface PreferenceRow extends PromptRow {
   readonly chosen: string;
   readonly rejected: string;
@@ -70,6 +76,8 @@ export interface World {
   corpus(count: number, mix?: LevelMix): { text: string; kind: KindName | "story" }[];
   /** Prompts with answers of mixed quality, better than the corpus. */
   demonstrations(count: number, options?: { mix?: LevelMix; split?: Split }): DemonstrationRow[];
+  /** Sums alone, with good answers and the right result: what verifiable rewards learn from. */
+  arithmetic(count: number, options?: { split?: Split }): ArithmeticRow[];
   preferences(count: number, options?: PreferenceOptions): PreferenceRow[];
   rankings(count: number, options?: { split?: Split }): RankingRow[];
   ratings(count: number, options?: { split?: Split }): RatingRow[];
@@ -86,6 +94,8 @@ const storyShare = 0.25;
 /** How often a kind comes up in the corpus; sums take the most practice. */
 const corpusKinds = kinds.map((kind) => ({ kind, weight: kind.name === "arithmetic" ? 3 : 1 }));
 
+const sums = kinds.find(({ name }) => name === "arithmetic") as (typeof kinds)[number];
+
 /** Each kind of data draws from a stream of its own. */
 const streams = {
   corpus: 1,
@@ -95,6 +105,7 @@ const streams = {
   ratings: 5,
   prompts: 6,
   respond: 7,
+  arithmetic: 8,
 };
 
 export function createWorld({ seed = 42 }: WorldOptions = {}): World {
@@ -126,6 +137,17 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
       }),
     demonstrations: (count, { mix = demonstrationMix, split = "train" } = {}) =>
       rows(count, "demonstrations", split, (asked, draw) => answer(asked, drawLevel(draw, mix), draw)),
+    arithmetic: (count, { split = "train" } = {}) =>
+      Array.from({ length: count }, (_, i) => {
+        const draw = streamOf("arithmetic", split, i);
+        const asked = drawPrompt(sums, split, draw);
+        const id = `arithmetic-${split}-${i}`;
+        return {
+          ...{ id, prompt: asked.prompt, kind: sums.name },
+          ...answer(asked, "high", draw),
+          answer: sums.solution?.(asked.task as never) as string,
+        };
+      }),
     preferences: (count, { noise = 0, ties = false, margins = false, split = "train" } = {}) =>
       rows(count, "preferences", split, (asked, draw) => {
         for (;;) {

@@ -125,6 +125,7 @@ export const arithmetic: Kind<Task> = {
     }
     return undefined;
   },
+  solution: (task) => digits(resultOf(task)),
   answers: {
     high: [
       {

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadModel, type Parameters } from "../models/load.ts";
+import type { JudgePair } from "../reward/judge/judge.ts";
 import type { Reward } from "../reward/reward.ts";
 import { type NashMdOptions, nashMd, nashWeights } from "./nash-md.ts";
-import type { JudgePair } from "../reward/judge/judge.ts";
 import { type OnlineDpoOptions, onlineDpo } from "./online-dpo.ts";
 import { tinyModel } from "./tiny.fixture.ts";
 

@@ -36,6 +36,15 @@ export {
   expertIteration,
   expertIterationDefaults,
 } from "./expert-iteration.ts";
+export { type GroupOptions, groupDefaults } from "./group-options.ts";
+export {
+  createGrpo,
+  type GrpoLossType,
+  type GrpoOptions,
+  grpo,
+  grpoDefaults,
+  grpoLossTypes,
+} from "./grpo.ts";
 export { type KtoOptions, kto, ktoDefaults } from "./kto.ts";
 export {
   type ListwiseHooks,
@@ -77,6 +86,9 @@ export type {
 export { type OnlineDpoOptions, onlineDpo, onlineDpoDefaults } from "./online-dpo.ts";
 export { type OrpoOptions, orpo, orpoDefaults } from "./orpo.ts";
 export { type GaeOptions, gae, tokenRewards, whiten } from "./policy/advantages.ts";
+export type { Algorithm, Findings, IterationFigures, Learned } from "./policy/algorithm.ts";
+export type { StepInput, StepResponse } from "./policy/checks.ts";
+export { groupAdvantages, leaveOneOut, type ScaleRewards } from "./policy/groups.ts";
 export {
   type KlControl,
   type KlEstimator,
@@ -85,11 +97,17 @@ export {
   klSchedules,
   nextKlCoef,
 } from "./policy/kl.ts";
-export type { StepInput, StepResponse } from "./policy/ppo-checks.ts";
-export type { PolicyLoss, PolicyTerms } from "./policy/ppo-loss.ts";
-export type { PpoFrom, PpoState } from "./policy/ppo-state.ts";
-export { createPpo, type Ppo, type PpoCourse } from "./policy/ppo-step.ts";
+export { createOnPolicy, type OnPolicy, type PolicyCourse } from "./policy/on-policy.ts";
+export {
+  type PolicyHooks,
+  type PolicyResult,
+  type PolicyStart,
+  runOnPolicy,
+} from "./policy/on-policy-run.ts";
+export { importances, type PolicyLoss, type PolicyTerms, policyLosses } from "./policy/policy-losses.ts";
+export { createPpo } from "./policy/ppo-algorithm.ts";
 export type { RolloutPrompt, RolloutResponse } from "./policy/rollouts.ts";
+export type { PolicyFrom, PolicyState } from "./policy/state.ts";
 export { type PpoHooks, type PpoResult, type PpoStart, ppo } from "./ppo.ts";
 export { type PpoOptions, type PpoStepOptions, ppoDefaults } from "./ppo-options.ts";
 export { type FDivergence, fDivergences } from "./preference/divergences.ts";
@@ -104,6 +122,7 @@ export {
   preferenceLossNames,
 } from "./preference/preference-losses.ts";
 export { type PretrainOptions, pretrain, pretrainDefaults } from "./pretrain.ts";
+export { createReinforce, type ReinforceOptions, reinforce, reinforceDefaults } from "./reinforce.ts";
 export { layoutOf, type PairLayout, rewardRows, rewardSpec } from "./reward/reward-batch.ts";
 export {
   type RewardEnsembleOptions,
@@ -113,6 +132,7 @@ export {
 export { rewardLoss } from "./reward/reward-loss.ts";
 export { type RewardHooks, type RewardResult, type RewardStart, reward } from "./reward.ts";
 export { type RewardOptions, rewardDefaults } from "./reward-options.ts";
+export { createRloo, type RlooOptions, rloo, rlooDefaults } from "./rloo.ts";
 export { type SftHooks, type SftResult, type SftStart, sft } from "./sft.ts";
 export { type SftOptions, sftDefaults } from "./sft-options.ts";
 export { type SimpoOptions, simpo, simpoDefaults } from "./simpo.ts";

@@ -7,7 +7,7 @@ import type { RewardSpec } from "../reward/spec.ts";
 import { TrainError } from "./errors.ts";
 import { type TrainerOptions, trainerDefaults, withDefaults } from "./loop/trainer-options.ts";
 import { checkKlControl, type KlControl, type KlEstimator, klTerms } from "./policy/kl.ts";
-import type { PolicyLoss } from "./policy/ppo-loss.ts";
+import type { PolicyLoss } from "./policy/policy-losses.ts";
 
 type Shared = Omit<
   TrainerOptions,
@@ -129,7 +129,7 @@ export const ppoDefaults = {
   numSamples: 4,
 } as const satisfies Partial<PpoOptions>;
 
-export type PpoSettings = ReturnType<typeof settingsOf>;
+export type PpoSettings = Omit<ReturnType<typeof settingsOf>, "numSamples">;
 
 const positive = [
   "numPpoEpochs",

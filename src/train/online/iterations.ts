@@ -23,7 +23,7 @@ import {
   type TrainerOptions,
   trainerDefaults,
 } from "../loop/trainer-options.ts";
-import { promptsAt, readPrompts } from "../policy/ppo-prompts.ts";
+import { promptsAt, readPrompts } from "../policy/prompts.ts";
 import type { PpoOptions } from "../ppo-options.ts";
 
 type Shared = Omit<

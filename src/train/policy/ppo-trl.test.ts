@@ -10,12 +10,12 @@ import { modelOf } from "../../models/load.ts";
 import { adamw, sgd } from "../../optim/index.ts";
 import { trainableOf } from "../loop/trainable.ts";
 import { gae, tokenRewards, whiten } from "./advantages.ts";
+import { separateCritic } from "./critic.ts";
 import { klEstimators, type SampledKl } from "./kl.ts";
-import { separateCritic } from "./ppo-critic.ts";
-import { ppoMetrics } from "./ppo-metrics.ts";
-import { type PpoParts, policyOf, trainedSpecs, valuesFigure } from "./ppo-parts.ts";
-import { planUpdates } from "./ppo-plan.ts";
-import { createUpdater } from "./ppo-updater.ts";
+import { ppoMetrics } from "./metrics.ts";
+import { type PolicyParts, policyOf, trainedSpecs, valuesFigure } from "./parts.ts";
+import { planUpdates } from "./plan.ts";
+import { createUpdater } from "./updater.ts";
 
 type Rows = number[][];
 interface Case {
@@ -57,7 +57,7 @@ const critic = modelOf({
   config: configOf("llama", { ...sizes, numLabels: 1 }),
   parameters: below("critic"),
 });
-const parts: PpoParts = { config, policy: trainableOf(policy), critic: separateCritic(critic) };
+const parts: PolicyParts = { config, policy: trainableOf(policy), critic: separateCritic(critic) };
 
 const rowsOf = (rows: Rows) => rows.map((row) => Float64Array.from(row));
 const sequences = whole.prompts.map((promptIds, i) => ({ promptIds, ids: whole.responses[i] as number[] }));
@@ -212,7 +212,7 @@ it("the gradients of policy and critic", async () => {
     for (const [name, { data }] of Object.entries(below(prefix))) {
       const before = model.parameters[name]?.data as Float32Array;
       for (const [i, x] of (data as Float32Array).entries())
-        expect((before[i] as number) - (after[part][name]?.data[i] as number), `${name} ${i}`).toBeCloseTo(
+        expect((before[i] as number) - (after[part]?.[name]?.data[i] as number), `${name} ${i}`).toBeCloseTo(
           x,
           4,
         );

@@ -17,28 +17,20 @@
  *
  * TRL averages over padded places too, where its figures are 0; these are means over response tokens.
  */
-import type { UpdateFigures } from "./ppo-updater.ts";
+import type { IterationFigures } from "./algorithm.ts";
 
-export interface IterationFigures {
-  /** Nats per token of each response. */
-  readonly kl: readonly ArrayLike<number>[];
-  readonly logProbs: readonly ArrayLike<number>[];
-  readonly scores: readonly number[];
-  readonly terminated: readonly boolean[];
-  readonly klCoef: number;
-  readonly updates: readonly UpdateFigures[];
-}
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 const total = (row: ArrayLike<number>): number => Array.from(row).reduce((a, b) => a + b, 0);
 
 /** Mean over responses of the sum over their tokens. */
 const perResponse = (rows: readonly ArrayLike<number>[]): number => mean(rows.map(total));
 
 /** KL to the reference in nats per response. */
-export const responseKl = ({ kl }: Pick<IterationFigures, "kl">): number => perResponse(kl);
+export const responseKl = ({ kl = [] }: Pick<IterationFigures, "kl">): number => perResponse(kl);
 
-export function ppoMetrics(figures: IterationFigures): Record<string, number> {
+type PpoFigures = Pick<IterationFigures, "scores" | "terminated" | "klCoef" | "updates" | "logProbs" | "kl">;
+
+export function ppoMetrics(figures: PpoFigures): Record<string, number> {
   const { scores, terminated, klCoef, updates, logProbs } = figures;
   const kl = responseKl(figures);
   const average = (name: string) => mean(updates.map((update) => update[name] as number));
@@ -64,5 +56,48 @@ export function ppoMetrics(figures: IterationFigures): Record<string, number> {
     "val/ratio_var": mean(updates.map((update) => ((update.ratio as number) - ratio) ** 2)),
     "val/num_eos_tokens": terminated.filter(Boolean).length,
     "completions/mean_length": mean(logProbs.map(({ length }) => length)),
+  };
+}
+
+/**
+ * The metrics of an iteration of a method with groups, under the names of TRL's GRPO and RLOO.
+ *
+ * | metric | what it is | unit |
+ * |---|---|---|
+ * | reward | mean score | score |
+ * | reward_std | deviation of the scores of a group, mean over groups | score |
+ * | frac_reward_zero_std | share of groups whose scores are all equal, which teach nothing | |
+ * | kl | mean KL to the reference, where one is asked for | nats per token |
+ * | entropy | mean of -log pi of the sampled tokens | nats per token |
+ * | completions/mean_length, clipped_ratio | tokens of a response; share that did not end by itself | |
+ * | clip_ratio/low_mean, high_mean, region_mean | share of tokens that are clipped, by side | |
+ */
+export function groupMetrics({
+  updates,
+  logProbs,
+  terminated,
+  scores,
+  kl,
+  figures,
+}: IterationFigures): Record<string, number> {
+  const average = (name: string) =>
+    updates.length === 0 ? 0 : mean(updates.map((update) => update[name] ?? 0));
+  const tokens = logProbs.reduce((n, { length }) => n + length, 0);
+  const perToken = (rows: readonly ArrayLike<number>[]) =>
+    rows.reduce((s, row) => s + total(row), 0) / tokens;
+  return {
+    reward: mean(scores),
+    ...figures,
+    ...(kl && { kl: perToken(kl) }),
+    entropy: -perToken(logProbs),
+    "completions/mean_length": tokens / logProbs.length,
+    "completions/clipped_ratio": 1 - terminated.filter(Boolean).length / terminated.length,
+    "clip_ratio/low_mean": average("clip_low"),
+    "clip_ratio/high_mean": average("clip_high"),
+    "clip_ratio/region_mean": average("clip_low") + average("clip_high"),
+    loss: average("loss"),
+    grad_norm: average("policy_grad_norm"),
+    approxkl: average("approxkl"),
+    updates: updates.length,
   };
 }

@@ -2,41 +2,26 @@
  * From what an iteration found to what its updates learn from: scores and KL to rewards for each token, rewards and
  * values to advantages, and the correction of responses that another distribution has sampled.
  */
-import type { TokenSequence } from "../../data/response-rows.ts";
 import type { PpoSettings } from "../ppo-options.ts";
 import { gae, tokenRewards, whiten } from "./advantages.ts";
+import type { Findings, Learned } from "./algorithm.ts";
 import { klEstimators, type SampledKl } from "./kl.ts";
-import type { Experience } from "./ppo-updater.ts";
 
 type Rows = readonly Float64Array[];
 
-/** What was found of an iteration's responses; rows have an entry for each of their tokens. */
-export interface Findings {
-  readonly sequences: readonly TokenSequence[];
-  readonly oldLogProbs: Rows;
-  readonly refLogProbs: Rows;
-  readonly values: Rows;
-  /** KL to the reference, nats per token. */
-  readonly kl: Rows;
-  /** A score for each response. */
-  readonly scores: readonly number[];
-  readonly klCoef: number;
-  /** pi_old / mu of the sampled tokens, where mu is not pi_old. */
-  readonly importance?: Rows | undefined;
-}
-
-export function experienceOf(
-  { importance, kl, scores, ...found }: Findings,
+/** Advantages and returns of PPO. */
+export function ppoExperience(
+  { importance, kl = [], values = [], scores, klCoef }: Findings,
   { klIn, whitenRewards, gamma, lam }: Pick<PpoSettings, "klIn" | "whitenRewards" | "gamma" | "lam">,
-): Experience {
+): Learned {
   // The KL is paid once: here, or in the loss.
-  const beta = klIn === "reward" ? found.klCoef : 0;
+  const beta = klIn === "reward" ? klCoef : 0;
   const rewards = kl.map((row, i) => tokenRewards(row, beta, scores[i] as number));
   const scaled = whitenRewards ? whiten(rewards, { shiftMean: false }) : rewards;
-  const estimates = scaled.map((row, i) => gae(row, found.values[i] as Float64Array, { gamma, lam }));
+  const estimates = scaled.map((row, i) => gae(row, values[i] as Float64Array, { gamma, lam }));
   const advantages = whiten(estimates.map((estimate) => estimate.advantages));
   return {
-    ...found,
+    values,
     // The loss is linear in the advantage, so its weight may as well stand there.
     advantages: importance ? product(advantages, importance) : advantages,
     returns: estimates.map(({ returns }) => returns),
@@ -63,5 +48,5 @@ export const importanceOf = (logProbs: Rows, sampled: Rows): Float64Array[] =>
     row.map((x, t) => Math.min(importanceCap, Math.exp(x - (sampled[i]?.[t] as number)))),
   );
 
-const product = (a: Rows, b: Rows): Float64Array[] =>
+export const product = (a: Rows, b: Rows): Float64Array[] =>
   a.map((row, i) => row.map((x, t) => x * (b[i]?.[t] as number)));

@@ -1,7 +1,8 @@
 /**
- * One iteration of PPO on responses that are there already: reference and values, advantages, updates.
+ * One iteration of an on-policy method on responses that are there already: reference and values, advantages, updates.
  *
- * `ppo` (ppo.ts) is the loop around it; whoever samples or scores elsewhere calls `step` with what came of it.
+ * What differs from method to method is an `Algorithm` (algorithm.ts). `runOnPolicy` is the loop around it; whoever samples
+ * or scores elsewhere calls `step` with what came of it.
  */
 
 import type { TokenSequence } from "../../data/response-rows.ts";
@@ -30,38 +31,40 @@ import { checkVocabulary } from "../loop/same-vocabulary.ts";
 import { tracingOf } from "../loop/step.ts";
 import { trainableOf } from "../loop/trainable.ts";
 import { optimizerOf } from "../loop/trainer-options.ts";
-import { type PpoSettings, type PpoStepOptions, settingsOf } from "../ppo-options.ts";
-import { type klTerms, nextKlCoef } from "./kl.ts";
-import { checkFinite, checkInput, checkStart, largestDifference, type StepInput } from "./ppo-checks.ts";
-import { type Critic, criticFrom, separateCritic, sharedCritic } from "./ppo-critic.ts";
-import { experienceOf, importanceOf, penalised, sampledKl } from "./ppo-experience.ts";
-import { ppoMetrics, responseKl } from "./ppo-metrics.ts";
-import { baseOf, frozenSpecs, type PpoParts, policyOf, trainedSpecs, valuesFigure } from "./ppo-parts.ts";
-import { planUpdates } from "./ppo-plan.ts";
-import { adapterArrays, type PpoFrom, type PpoState, startFrom } from "./ppo-state.ts";
-import { createUpdater } from "./ppo-updater.ts";
+import type { PpoSettings } from "../ppo-options.ts";
+import type { Algorithm } from "./algorithm.ts";
+import { checkFinite, checkInput, checkStart, largestDifference, type StepInput } from "./checks.ts";
+import { type Critic, criticFrom, separateCritic, sharedCritic } from "./critic.ts";
+import { importanceOf, penalised, sampledKl } from "./experience.ts";
+import { nextKlCoef } from "./kl.ts";
+import { responseKl } from "./metrics.ts";
+import { baseOf, frozenSpecs, type PolicyParts, policyOf, trainedSpecs, valuesFigure } from "./parts.ts";
+import { planUpdates } from "./plan.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse } from "./rollouts.ts";
+import { adapterArrays, type PolicyFrom, type PolicyState, startFrom } from "./state.ts";
+import { createUpdater } from "./updater.ts";
 
-export interface PpoCourse {
+export interface PolicyCourse {
   /** Iterations over which the learning rate falls and an annealed KL coefficient changes. */
   readonly totalSteps: number;
   /** In tokens; with it, a step that does not fit into memory is refused, unless `memoryCheck` is off. */
   readonly longestPrompt?: number | undefined;
-  readonly from?: PpoFrom | undefined;
+  readonly from?: PolicyFrom | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
 }
 
-export interface Ppo {
-  readonly state: Readonly<PpoState>;
+export interface OnPolicy {
+  readonly state: Readonly<PolicyState>;
   /** Responses of the policy as it is now; a function of seed and iteration. */
   rollout(prompts: readonly RolloutPrompt[], signal?: AbortSignal): Promise<RolloutResponse[]>;
-  /** Learns from an iteration's responses; metrics as in ppo-metrics.ts. */
+  /** Learns from an iteration's responses; metrics as in metrics.ts. */
   step(input: StepInput): Promise<Record<string, number>>;
   policy(): Promise<Model>;
   /** The moving average of the policies, where `emaDecay` asks for one. */
   averagedPolicy(): Promise<Model | undefined>;
-  critic(): Promise<Model>;
-  /** Of both optimisers; and adapters, where the models that are saved do not tell them. */
+  /** Of methods that have one. */
+  critic(): Promise<Model | undefined>;
+  /** Of the optimisers; and adapters, where the models that are saved do not tell them. */
   arrays(): Promise<Record<string, HostArray>>;
   dispose(): Promise<void>;
 }
@@ -79,36 +82,35 @@ async function criticOfOptions(o: PpoSettings, model: Model): Promise<Critic> {
 }
 
 /**
- * Prepares policy, critic, reference and optimisers in an engine.
+ * Prepares policy, reference, optimisers, and a critic where the method has one, in an engine.
  *
+ * @param o settings of the method over those of PPO, which name everything that the methods share
  * @throws TrainError for options that contradict each other and models that do not fit together
- * @example
- * const trainer = await createPpo({ model, learningRate: 1e-5 }, { totalSteps: 10 });
- * const responses = await trainer.rollout(prompts);
- * const metrics = await trainer.step({ prompts, responses, rewards: responses.map(({ ids }) => -ids.length) });
  */
-export async function createPpo(
-  options: PpoStepOptions,
-  { totalSteps, longestPrompt, from, onWarning }: PpoCourse,
-): Promise<Ppo> {
-  const o = settingsOf(options);
+export async function createOnPolicy(
+  algorithm: Algorithm,
+  o: PpoSettings,
+  { totalSteps, longestPrompt, from, onWarning }: PolicyCourse,
+): Promise<OnPolicy> {
   const { model } = o;
+  const { samples } = algorithm;
   const { config, tokenizer } = model;
-  if (!tokenizer) throw new TrainError(`${model.name}: ppo needs a tokenizer, the model has none`);
+  if (!tokenizer)
+    throw new TrainError(`${model.name}: ${algorithm.name} needs a tokenizer, the model has none`);
   const reference = o.refModel ?? model;
   checkVocabulary(model, reference, "ref_model");
-  const parts: PpoParts = {
+  const parts: PolicyParts = {
     config,
     policy: trainableOf(model, o.lora, o.seed),
-    critic: await criticOfOptions(o, model),
+    ...(algorithm.critic && { critic: await criticOfOptions(o, model) }),
   };
   const optimizer = optimizerOf(o);
   const rows = o.batchSize * o.gradientAccumulation;
   if (o.memoryCheck && longestPrompt !== undefined) {
     const largest = { ...o, rows: o.batchSize, length: longestPrompt + o.responseLength };
     const step = stepSize(model, parts.policy, optimizer, largest);
-    const critic = stepSize(model, parts.critic.trainable, optimizer, largest);
-    checkMemory({ ...step, parameters: step.parameters + critic.parameters });
+    const critic = parts.critic ? stepSize(model, parts.critic.trainable, optimizer, largest).parameters : 0;
+    checkMemory({ ...step, parameters: step.parameters + critic });
   }
   const engine: Engine =
     o.engine ??
@@ -120,11 +122,8 @@ export async function createPpo(
   const updater = await createUpdater(
     engine,
     parts,
-    { policy: optimizer, critic: optimizer },
-    {
-      ...o,
-      ...(o.klIn === "loss" && { klTerm: o.klEstimator as keyof typeof klTerms }),
-    },
+    { policy: optimizer, ...(parts.critic && { critic: optimizer }) },
+    algorithm.update,
     from && (await startFrom(from, parts, o.lora !== undefined)),
   );
   const { weights } = updater;
@@ -141,12 +140,15 @@ export async function createPpo(
       batchSize: o.batchSize,
     });
   const passes = {
-    reference: await pass(logProbsFigure(reference.config, referenceOf), fixed),
-    values: await pass(valuesFigure(parts)),
-    policy: await pass(logProbsFigure(config, policyOf(parts))),
-    ...(o.klEstimator === "exact" && {
-      exactKl: await pass(exactKlFigure(config, policyOf(parts), referenceOf), fixed),
+    ...(algorithm.reference && {
+      reference: await pass(logProbsFigure(reference.config, referenceOf), fixed),
     }),
+    ...(algorithm.critic && { values: await pass(valuesFigure(parts)) }),
+    policy: await pass(logProbsFigure(config, policyOf(parts))),
+    ...(algorithm.reference &&
+      o.klEstimator === "exact" && {
+        exactKl: await pass(exactKlFigure(config, policyOf(parts), referenceOf), fixed),
+      }),
   };
   const run = (name: keyof typeof passes, sequences: readonly TokenSequence[]) =>
     (passes[name] as NonNullable<(typeof passes)[typeof name]>).run(weights, sequences, o.temperature);
@@ -172,7 +174,7 @@ export async function createPpo(
       warmupSteps: o.warmupSteps || Math.ceil((o.warmupRatio ?? 0) * totalSteps),
     });
   const [policyRate, criticRate] = [rate(o.learningRate), rate(o.criticLearningRate ?? o.learningRate)];
-  const state: PpoState = { step: 0, episode: 0, num_tokens: 0, klCoef: o.klCoef, ...from?.state };
+  const state: PolicyState = { step: 0, episode: 0, num_tokens: 0, klCoef: o.klCoef, ...from?.state };
   let checked = false;
 
   /** The policy's log-probabilities before the updates: as stored at sampling, or computed where they cannot be that. */
@@ -193,35 +195,42 @@ export async function createPpo(
   return {
     state,
     rollout: (prompts, signal) =>
-      sampler.sample(prompts, { seed: randomBits(o.seed, state.step), ...(signal && { signal }) }),
+      sampler.sample(prompts, { samples, seed: randomBits(o.seed, state.step), ...(signal && { signal }) }),
 
     async step(input) {
-      checkInput(input, rows);
+      checkInput(input, rows, samples);
       const { prompts, responses, rewards } = input;
       const started = performance.now();
       const isStart = state.step === 0;
       const { klCoef } = state;
       const sequences = responses.map(({ ids }, i) => ({
-        promptIds: (prompts[i] as RolloutPrompt).ids,
+        promptIds: (prompts[Math.floor(i / samples)] as RolloutPrompt).ids,
         ids,
       }));
       const terminated = responses.map((response) => response.terminated);
 
       const { logProbs, importance, offset } = await oldPolicy(sequences, input);
-      const refLogProbs = await run("reference", sequences);
-      const values = await run("values", sequences);
-      if (isStart && !o.refModel && !o.int8Rollouts)
+      const refLogProbs = algorithm.reference ? await run("reference", sequences) : undefined;
+      const values = algorithm.critic ? await run("values", sequences) : undefined;
+      if (isStart && refLogProbs && !o.refModel && !o.int8Rollouts)
         checkStart(largestDifference(logProbs, refLogProbs), "of policy and reference", o.temperature);
       const kl =
-        o.klEstimator === "exact"
+        refLogProbs &&
+        (o.klEstimator === "exact"
           ? await run("exactKl", sequences)
-          : sampledKl(o.klEstimator, logProbs, refLogProbs);
+          : sampledKl(o.klEstimator, logProbs, refLogProbs));
       const scores = penalised(rewards, terminated, o.missingEosPenalty);
-      const found = { sequences, oldLogProbs: logProbs, refLogProbs, values, kl, scores, klCoef, importance };
-      const experience = experienceOf(found, o);
+      const found = { refLogProbs, values, kl, scores, terminated, klCoef, importance };
+      const old = { sequences, oldLogProbs: logProbs };
+      const { figures = {}, ...learned } = algorithm.experience({ ...old, ...found });
+      const experience = { ...old, refLogProbs, klCoef, ...learned };
       const scored = performance.now();
 
-      const plan = planUpdates(sequences, { ...o, seed: randomBits(o.seed, state.step, 1) });
+      const plan = planUpdates(sequences, {
+        ...o,
+        seed: randomBits(o.seed, state.step, 1),
+        skipped: experience.skipped,
+      });
       const learningRate = policyRate(state.step);
       const updates = await updater.update(experience, plan, {
         temperature: o.temperature,
@@ -235,12 +244,17 @@ export async function createPpo(
       state.step++;
       state.episode += responses.length;
       state.num_tokens += sequences.reduce((n, s) => n + s.promptIds.length + s.ids.length, 0);
-      const reading = { step: state.step, totalSteps, kl: responseKl({ kl }), responses: responses.length };
+      const reading = {
+        step: state.step,
+        totalSteps,
+        kl: kl ? responseKl({ kl }) : 0,
+        responses: responses.length,
+      };
       state.klCoef = nextKlCoef(klCoef, o, reading);
       if (offset !== undefined && isStart)
         onWarning?.(`sampling in 8 bits moves log-probabilities by up to ${offset.toFixed(3)} nats`);
       return {
-        ...ppoMetrics({ kl, logProbs, scores, terminated, klCoef, updates }),
+        ...algorithm.metrics({ ...found, logProbs, updates, figures }),
         ...(offset !== undefined && { "val/sampling_offset": offset }),
         lr: learningRate,
         episode: state.episode,
@@ -257,7 +271,11 @@ export async function createPpo(
     },
     async critic() {
       const trained = await updater.parameters();
-      return parts.critic.modelWith(parts.policy.modelWith(trained.policy), trained.critic);
+      return (
+        parts.critic &&
+        trained.critic &&
+        parts.critic.modelWith(parts.policy.modelWith(trained.policy), trained.critic)
+      );
     },
     arrays: async () => ({
       ...(await updater.state()),

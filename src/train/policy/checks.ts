@@ -1,7 +1,7 @@
-/** What PPO refuses: input that does not fit, a start at which a ratio is not 1, updates that are not finite. */
+/** What an on-policy trainer refuses: input that does not fit, a start at which a ratio is not 1, updates that are not finite. */
 import { TrainError } from "../errors.ts";
-import type { UpdateFigures } from "./ppo-updater.ts";
 import type { RolloutPrompt } from "./rollouts.ts";
+import type { UpdateFigures } from "./updater.ts";
 
 /** What `step` needs of a response. */
 export interface StepResponse {
@@ -13,7 +13,7 @@ export interface StepResponse {
 
 export interface StepInput {
   readonly prompts: readonly Pick<RolloutPrompt, "ids">[];
-  /** `responses[i]` answers `prompts[i]`. */
+  /** Those to one prompt stand together, in the order of the prompts. */
   readonly responses: readonly StepResponse[];
   /** A score for each response. */
   readonly rewards: readonly number[];
@@ -35,12 +35,13 @@ export function checkStart(difference: number, which: string, temperature: numbe
 export const largestDifference = (a: readonly Float64Array[], b: readonly Float64Array[]): number =>
   Math.max(...a.flatMap((row, i) => Array.from(row, (x, t) => Math.abs(x - (b[i]?.[t] as number)))));
 
-/** @throws TrainError unless there are `rows` prompts, responses with tokens, and finite rewards */
-export function checkInput({ prompts, responses, rewards }: StepInput, rows: number): void {
-  const counts = [prompts.length, responses.length, rewards.length];
+/** @throws TrainError unless there are `rows` responses with tokens, `samples` to each prompt, and finite rewards */
+export function checkInput({ prompts, responses, rewards }: StepInput, rows: number, samples = 1): void {
+  const counts = [prompts.length * samples, responses.length, rewards.length];
   if (counts.some((n) => n !== rows))
     throw new TrainError(
-      `step: ${rows} prompts, responses and rewards are required (batch_size * gradient_accumulation), got ${counts.join(", ")}`,
+      `step: ${rows} responses and rewards are required (batch_size * gradient_accumulation), to ${rows / samples} prompts; ` +
+        `got ${responses.length}, ${rewards.length} and ${prompts.length}`,
     );
   const bad = rewards.findIndex((x) => !Number.isFinite(x));
   if (bad >= 0) throw new TrainError(`step: rewards must be finite, number ${bad} is ${rewards[bad]}`);

@@ -1,10 +1,10 @@
-/** Where a run of PPO stands, and how it goes on from a checkpoint. */
+/** Where an on-policy run stands, and how it goes on from a checkpoint. */
 import type { HostArray } from "../../graph/index.ts";
 import type { Model, Parameters } from "../../models/load.ts";
-import type { PpoParts } from "./ppo-parts.ts";
+import type { ByPart, PolicyParts } from "./parts.ts";
 
 /** Where a run stands; JSON. */
-export interface PpoState {
+export interface PolicyState {
   /** Iterations that are done. */
   step: number;
   episode: number;
@@ -14,19 +14,19 @@ export interface PpoState {
 }
 
 /** What a trainer goes on from. */
-export interface PpoFrom {
-  readonly state: PpoState;
+export interface PolicyFrom {
+  readonly state: PolicyState;
   readonly arrays: Readonly<Record<string, HostArray>>;
   readonly model: () => Promise<Model>;
-  readonly critic: () => Promise<Model>;
+  readonly critic?: (() => Promise<Model>) | undefined;
 }
 
 /**
  * Adapters as arrays of a checkpoint: the critic is saved as a whole model, from which its adapter cannot be told.
  */
-export const adapterArrays = ({ policy, critic }: Record<"policy" | "critic", Parameters>) => ({
+export const adapterArrays = ({ policy, critic }: ByPart<Parameters>) => ({
   ...under("adapters.policy", policy),
-  ...under("adapters.critic", critic),
+  ...(critic && under("adapters.critic", critic)),
 });
 
 const under = (prefix: string, arrays: Parameters): Record<string, HostArray> =>
@@ -41,15 +41,21 @@ const below = (prefix: string, arrays: Parameters): Record<string, HostArray> =>
 
 /** Parameters and optimiser state of a checkpoint; `adapted`: under LoRA. */
 export async function startFrom(
-  { arrays, model, critic }: PpoFrom,
-  { policy, critic: own }: PpoParts,
+  { arrays, model, critic }: PolicyFrom,
+  { policy, critic: own }: PolicyParts,
   adapted: boolean,
 ) {
   const isState = ([name]: [string, unknown]) => !name.startsWith("adapters.");
   return {
     state: Object.fromEntries(Object.entries(arrays).filter(isState)),
     parameters: adapted
-      ? { policy: below("adapters.policy", arrays), critic: below("adapters.critic", arrays) }
-      : { policy: policy.trainedOf(await model()), critic: own.trainedOf(await critic()) },
+      ? {
+          policy: below("adapters.policy", arrays),
+          ...(own && { critic: below("adapters.critic", arrays) }),
+        }
+      : {
+          policy: policy.trainedOf(await model()),
+          ...(own && critic && { critic: own.trainedOf(await critic()) }),
+        },
   };
 }

@@ -20,30 +20,37 @@ import {
 } from "../../graph/index.ts";
 import type { Parameters } from "../../models/load.ts";
 import { averageOf } from "../../optim/index.ts";
-import type { PpoParts } from "./ppo-parts.ts";
-import { putFrozen, trainedParameters, trainedSpecs } from "./ppo-parts.ts";
-import { type PlannedUpdate, updateInputs } from "./ppo-plan.ts";
-import { compileUpdate, type Optimizers, type UpdateOptions } from "./ppo-update.ts";
+import type { ByPart, PolicyParts } from "./parts.ts";
+import { putFrozen, trainedParameters, trainedSpecs } from "./parts.ts";
+import { type PlannedUpdate, updateInputs } from "./plan.ts";
+import { compileUpdate, type Optimizers, optimizerSpecs, type UpdateOptions } from "./update.ts";
 
 /** What the updates of an iteration learn from; rows of figures, one a response token. */
 export interface Experience {
   readonly sequences: readonly TokenSequence[];
   readonly oldLogProbs: readonly Float64Array[];
   /** Only where the KL stands in the loss. */
-  readonly refLogProbs?: readonly Float64Array[];
+  readonly refLogProbs?: readonly Float64Array[] | undefined;
   readonly klCoef: number;
   readonly advantages: readonly Float64Array[];
-  readonly returns: readonly Float64Array[];
-  readonly values: readonly Float64Array[];
+  /** Of each token's loss, where an update is `weighted`. */
+  readonly weights?: readonly Float64Array[] | undefined;
+  /** What an update's losses are divided by; its response tokens when left out. */
+  readonly items?: number | undefined;
+  /** Responses that teach nothing, which no update computes. */
+  readonly skipped?: readonly boolean[] | undefined;
+  /** Of the critic. */
+  readonly returns?: readonly Float64Array[] | undefined;
+  readonly values?: readonly Float64Array[] | undefined;
 }
 
 export interface UpdateSettings {
   readonly temperature: number;
   readonly learningRate: number;
-  readonly criticLearningRate: number;
+  readonly criticLearningRate?: number;
 }
 
-/** Figures of one update, by name: see `ppoLoss`. */
+/** Figures of one update, by name: see `policyUpdateLoss`. */
 export type UpdateFigures = Readonly<Record<string, number>>;
 
 export interface Updater {
@@ -55,9 +62,9 @@ export interface Updater {
     updates: readonly PlannedUpdate[],
     settings: UpdateSettings,
   ): Promise<UpdateFigures[]>;
-  parameters(): Promise<Record<"policy" | "critic", Parameters>>;
+  parameters(): Promise<ByPart<Parameters>>;
   /** The moving averages of those, where the optimisers keep them. */
-  average(): Promise<Record<"policy" | "critic", Parameters> | undefined>;
+  average(): Promise<ByPart<Parameters> | undefined>;
   /** Of both optimisers, by path. */
   state(): Promise<Record<string, HostArray>>;
   free(): Promise<void>;
@@ -80,18 +87,15 @@ const scalarOf = (x: number): HostArray => hostArray("float32", [], [x]);
 
 export async function createUpdater(
   engine: Engine,
-  parts: PpoParts,
+  parts: PolicyParts,
   optimizers: Optimizers,
   options: UpdateOptions,
-  start?: { parameters: Record<"policy" | "critic", Parameters>; state: Readonly<Record<string, HostArray>> },
+  start?: { parameters: ByPart<Parameters>; state: Readonly<Record<string, HostArray>> },
 ): Promise<Updater> {
   const specs = trainedSpecs(parts);
   const parameters = start?.parameters ?? trainedParameters(parts);
   const zeros = () =>
-    mapTree(
-      { policy: optimizers.policy.init(specs.policy), critic: optimizers.critic.init(specs.critic) },
-      ({ dtype, shape }) => zerosArray(dtype, shape as number[]),
-    );
+    mapTree(optimizerSpecs(optimizers, specs), ({ dtype, shape }) => zerosArray(dtype, shape as number[]));
   const loaded = new Map<boolean, Executable>();
   const programFor = async (accumulate: boolean): Promise<Executable> => {
     const { provider } = engine;
@@ -103,19 +107,25 @@ export async function createUpdater(
   };
   const frozen = await putFrozen(engine, parts);
   const carry = await engine.put({
-    params: { policy: unflatten(parameters.policy), critic: unflatten(parameters.critic) },
+    params: {
+      policy: unflatten(parameters.policy),
+      ...(parameters.critic && { critic: unflatten(parameters.critic) }),
+    },
     state: start ? unflatten(start.state) : zeros(),
   });
-  const both = async (tree: Tree<Resident>) => {
+  const byPart = async (tree: Tree<Resident>): Promise<ByPart<Parameters>> => {
     const { policy, critic } = await engine.get(tree);
-    return { policy: flatten(policy as Tree<HostArray>), critic: flatten(critic as Tree<HostArray>) };
+    return {
+      policy: flatten(policy as Tree<HostArray>),
+      ...(critic && { critic: flatten(critic as Tree<HostArray>) }),
+    };
   };
   /** Updates of one run; the first one finds out how long they take. */
   let pace = 1;
 
   return {
     weights: { params: carry.params as Tree<Resident>, frozen },
-    async update(experience, updates, { temperature, learningRate, criticLearningRate }) {
+    async update(experience, updates, { temperature, learningRate, criticLearningRate = learningRate }) {
       const { sequences, refLogProbs } = experience;
       const batch: Tree<Value> = {
         tokens: hostArray(
@@ -127,18 +137,26 @@ export async function createUpdater(
         ...(options.klTerm &&
           refLogProbs && { ref_log_probs: flatNumbers(refLogProbs), kl_coef: scalarOf(experience.klCoef) }),
         advantages: flatNumbers(experience.advantages),
-        returns: flatNumbers(experience.returns),
-        old_values: flatNumbers(experience.values),
+        ...(options.weighted && { weights: flatNumbers(experience.weights as readonly Float64Array[]) }),
+        ...(parts.critic && {
+          returns: flatNumbers(experience.returns as readonly Float64Array[]),
+          old_values: flatNumbers(experience.values as readonly Float64Array[]),
+          critic_learning_rate: scalarOf(criticLearningRate),
+        }),
         inverse_temperature: scalarOf(1 / temperature),
         learning_rate: scalarOf(learningRate),
-        critic_learning_rate: scalarOf(criticLearningRate),
       };
-      const executable = await programFor((updates[0]?.length ?? 1) > 1);
       const figures: UpdateFigures[] = [];
       while (figures.length < updates.length) {
-        const now = updates.slice(figures.length, figures.length + pace);
+        // Updates of one run have as many micro-batches as the first of them.
+        const next = updates.slice(figures.length, figures.length + pace);
+        const micros = (next[0] as PlannedUpdate).length;
+        const other = next.findIndex(({ length }) => length !== micros);
+        const now = other < 0 ? next : next.slice(0, other);
+        const executable = await programFor(micros > 1);
         const started = performance.now();
-        const out = await engine.run(executable, [carry, updateInputs(sequences, now), { batch, frozen }]);
+        const inputs = updateInputs(sequences, now, experience.items);
+        const out = await engine.run(executable, [carry, inputs, { batch, frozen }]);
         const each = (performance.now() - started) / now.length;
         pace = Math.max(1, Math.floor(runTime / each));
         const ys = Object.entries(flatten(out.ys as Tree<HostArray>));
@@ -150,11 +168,11 @@ export async function createUpdater(
       }
       return figures;
     },
-    parameters: () => both(carry.params as Tree<Resident>),
+    parameters: () => byPart(carry.params as Tree<Resident>),
     async average() {
-      const { policy, critic } = carry.state as Record<"policy" | "critic", Tree<Resident>>;
-      const averages = { policy: averageOf(policy), critic: averageOf(critic) };
-      return averages.policy && averages.critic && both(averages as Tree<Resident>);
+      const { policy, critic } = carry.state as ByPart<Tree<Resident>>;
+      const averages = { policy: averageOf(policy), ...(critic && { critic: averageOf(critic) }) };
+      return averages.policy && byPart(averages as Tree<Resident>);
     },
     state: async () => flatten(await engine.get(carry.state as Tree<Resident>)),
     async free() {

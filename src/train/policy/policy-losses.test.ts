@@ -15,7 +15,7 @@ import {
   isPolicyClipped,
   isValueClipped,
   policyRatio,
-} from "./ppo-loss.ts";
+} from "./policy-losses.ts";
 
 const spec = (n: number) => ({ dtype: "float32" as const, shape: [n] });
 const floats = (values: number[]) => hostArray("float32", [values.length], values);

@@ -1,5 +1,5 @@
 /**
- * Policy and critic of PPO as parameter trees: what trains of them, what stays frozen beside it, and how a program
+ * Policy and critic of an on-policy trainer as parameter trees: what trains of them, what stays frozen beside it, and how a program
  * finds both.
  *
  * A program's weights are `{params: {policy, critic}, frozen: {policy, critic}}`. Under LoRA the frozen branches hold
@@ -21,12 +21,13 @@ import type { ModelConfig } from "../../models/config/config.ts";
 import type { Parameters } from "../../models/load.ts";
 import { hiddenStates } from "../../models/model.ts";
 import { specsOf, type Trainable } from "../loop/trainable.ts";
-import type { Critic } from "./ppo-critic.ts";
+import type { Critic } from "./critic.ts";
 
-export interface PpoParts {
+export interface PolicyParts {
   readonly config: ModelConfig;
   readonly policy: Trainable;
-  readonly critic: Critic;
+  /** Only of methods that learn values. */
+  readonly critic?: Critic | undefined;
 }
 
 export type Weights<L> = Tree<L> & { readonly params: Tree<L>; readonly frozen: Tree<L> };
@@ -36,15 +37,15 @@ const branch = <L>(weights: Tree<L>, part: string, name: string): Tree<L> =>
 
 /** The policy's whole tree. */
 export const policyOf =
-  ({ policy }: PpoParts) =>
+  ({ policy }: PolicyParts) =>
   (weights: Tree<Tensor>): Tree<Tensor> =>
     policy.whole(branch(weights, "params", "policy"), { frozen: branch(weights, "frozen", "policy") });
 
 /** The critic's whole tree; of a shared backbone the head alone. */
 export const criticOf =
-  ({ critic }: PpoParts) =>
+  ({ critic }: PolicyParts) =>
   (weights: Tree<Tensor>): Tree<Tensor> =>
-    critic.trainable.whole(branch(weights, "params", "critic"), {
+    (critic as Critic).trainable.whole(branch(weights, "params", "critic"), {
       frozen: branch(weights, "frozen", "critic"),
     });
 
@@ -53,33 +54,37 @@ export const baseOf = (weights: Tree<Tensor>): Tree<Tensor> => branch(weights, "
 
 /** V before each response token. */
 export const valuesFigure =
-  (parts: PpoParts): TokenFigure =>
+  (parts: PolicyParts): TokenFigure =>
   (weights, { ragged }) =>
-    parts.critic.values(criticOf(parts)(weights), ragged, () =>
+    (parts.critic as Critic).values(criticOf(parts)(weights), ragged, () =>
       hiddenStates(parts.config, policyOf(parts)(weights), ragged),
     );
 
+/** Of the policy, and of the critic where there is one. */
+export type ByPart<T> = { readonly policy: T; readonly critic?: T };
+
 /** What trains, as it is at the start. */
-export const trainedParameters = ({ policy, critic }: PpoParts): Record<"policy" | "critic", Parameters> => ({
+export const trainedParameters = ({ policy, critic }: PolicyParts): ByPart<Parameters> => ({
   policy: policy.parameters,
-  critic: critic.trainable.parameters,
+  ...(critic && { critic: critic.trainable.parameters }),
 });
 
-export const trainedSpecs = (parts: PpoParts): Record<"policy" | "critic", Tree<TensorSpec>> => {
+export const trainedSpecs = (parts: PolicyParts): ByPart<Tree<TensorSpec>> & Tree<TensorSpec> => {
   const { policy, critic } = trainedParameters(parts);
-  return { policy: specsOf(policy), critic: specsOf(critic) };
+  return { policy: specsOf(policy), ...(critic && { critic: specsOf(critic) }) } as ByPart<Tree<TensorSpec>> &
+    Tree<TensorSpec>;
 };
 
-const frozenParts = ({ policy, critic }: PpoParts): Record<string, Parameters> => ({
+const frozenParts = ({ policy, critic }: PolicyParts): Record<string, Parameters> => ({
   ...(policy.frozen && { policy: policy.frozen }),
-  ...(critic.trainable.frozen && { critic: critic.trainable.frozen }),
+  ...(critic?.trainable.frozen && { critic: critic.trainable.frozen }),
 });
 
-export const frozenSpecs = (parts: PpoParts): Tree<TensorSpec> =>
+export const frozenSpecs = (parts: PolicyParts): Tree<TensorSpec> =>
   Object.fromEntries(Object.entries(frozenParts(parts)).map(([name, arrays]) => [name, specsOf(arrays)]));
 
 /** Copies what is frozen into the engine, each array once. */
-export async function putFrozen(engine: Engine, parts: PpoParts): Promise<Tree<Resident>> {
+export async function putFrozen(engine: Engine, parts: PolicyParts): Promise<Tree<Resident>> {
   const trees = Object.fromEntries(
     Object.entries(frozenParts(parts)).map(([name, arrays]) => [name, unflatten(arrays)]),
   ) as Tree<HostArray>;

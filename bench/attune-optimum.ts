@@ -10,7 +10,11 @@ import {
   valueOf,
 } from "../src/lab/index.ts";
 import type { Model } from "../src/models/index.ts";
+import type { Reward } from "../src/reward/index.ts";
+import { grpo } from "../src/train/grpo.ts";
 import { ppo } from "../src/train/ppo.ts";
+import { reinforce } from "../src/train/reinforce.ts";
+import { rloo } from "../src/train/rloo.ts";
 import { bestOfPolicy, nashProblem, onlineTrainers } from "./attune-optimum-online.ts";
 import { type OfflineMethod, offlineMethods } from "./optimum-offline.ts";
 
@@ -19,32 +23,73 @@ const klWeight = 1;
 
 type Trainer = (engine: Engine, problem: LettersProblem, seed: number) => Promise<Model>;
 
+/** Prompts and the exact reward of a problem. */
+function onPolicy(
+  engine: Engine,
+  { prompts, responses, rewards, text, model }: LettersProblem,
+  seed: number,
+) {
+  const place = (rows: readonly (readonly number[])[]) => new Map(rows.map((ids, i) => [ids.join(), i]));
+  const [promptAt, responseAt] = [place(prompts), place(responses)];
+  const score = (prompt: readonly number[] = [], response: readonly number[] = []) =>
+    rewards[promptAt.get(prompt.join()) as number]?.[responseAt.get(response.join()) as number] as number;
+  const reward: Reward = (batch) =>
+    batch.map(({ promptIds, completionIds }) => score(promptIds, completionIds));
+  return {
+    model,
+    engine,
+    seed,
+    reward,
+    prompts: prompts.map((ids) => ({ prompt: text(ids) })),
+    batchSize: 256,
+  };
+}
+
+const withoutCritic = (engine: Engine, problem: LettersProblem, seed: number) => ({
+  ...onPolicy(engine, problem, seed),
+  maxCompletionLength: problem.maxLength,
+  maxSteps: 300,
+  learningRate: 4e-3,
+});
+
 const trainers: Readonly<Record<string, Trainer>> = {
   ...onlineTrainers,
 
   async ppo(engine, problem, seed) {
-    const { prompts, responses, rewards, text, model, maxLength } = problem;
-    const place = (rows: readonly (readonly number[])[]) => new Map(rows.map((ids, i) => [ids.join(), i]));
-    const [promptAt, responseAt] = [place(prompts), place(responses)];
-    const score = (prompt: readonly number[] = [], response: readonly number[] = []) =>
-      rewards[promptAt.get(prompt.join()) as number]?.[responseAt.get(response.join()) as number] as number;
     const { policy } = await ppo({
-      model,
-      engine,
-      prompts: prompts.map((ids) => ({ prompt: text(ids) })),
-      reward: (batch) => batch.map(({ promptIds, completionIds }) => score(promptIds, completionIds)),
+      ...onPolicy(engine, problem, seed),
       klCoef: klWeight,
-      responseLength: maxLength,
-      batchSize: 256,
+      responseLength: problem.maxLength,
       maxSteps: 60,
       numMiniBatches: 2,
       learningRate: 2e-3,
       criticLearningRate: 4e-3,
       vfCoef: 0.5,
       lam: 1,
-      seed,
     });
     return policy;
+  },
+
+  async reinforce(engine, problem, seed) {
+    return (await reinforce({ ...withoutCritic(engine, problem, seed), beta: klWeight })).policy;
+  },
+
+  async rloo(engine, problem, seed) {
+    return (await rloo({ ...withoutCritic(engine, problem, seed), beta: klWeight, numGenerations: 8 }))
+      .policy;
+  },
+
+  // Its objective is that of rewards in units of a group's deviation; without that scale it is the others', and the gradient
+  // of k2 is that of the KL to the reference, which the gradient of k3 is not.
+  async grpo(engine, problem, seed) {
+    const options = {
+      beta: klWeight,
+      numGenerations: 8,
+      scaleRewards: "none",
+      lossType: "dr_grpo",
+      klEstimator: "k2",
+    } as const;
+    return (await grpo({ ...withoutCritic(engine, problem, seed), ...options })).policy;
   },
 };
 
@@ -65,7 +110,7 @@ export async function optimumOf({ trainer, seed }: { trainer: string; seed: numb
   try {
     const letters = await lettersProblem(engine, { letters: 4, seed });
     const { reference } = letters;
-    const { problem, beta } =
+    const { problem, beta: klWeight } =
       trainer === "nash-md" ? nashProblem(letters, reference) : { problem: letters, beta: klWeight };
     const best = optimalPolicy(problem, reference, beta);
     const start = performance.now();

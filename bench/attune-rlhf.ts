@@ -4,8 +4,10 @@ import * as ort from "onnxruntime-node";
 import { type Engine, LocalEngine } from "../src/graph/index.ts";
 import { loadModel } from "../src/models/index.ts";
 import { dpo } from "../src/train/dpo.ts";
+import { grpo } from "../src/train/grpo.ts";
 import { ppo } from "../src/train/ppo.ts";
 import { reward } from "../src/train/reward.ts";
+import { rloo } from "../src/train/rloo.ts";
 import { type WorkOptions, workOf, writeWork } from "./rlhf-work.ts";
 
 /** What a benchmark asks for: see `rlhf.ts`. */
@@ -90,6 +92,45 @@ const promptOf = (ids: number[], line: number) => ({
   source: { file: "prompts", line },
 });
 
+const promptsOf = async (path: string) =>
+  (await readFile(path, "utf8"))
+    .trim()
+    .split("\n")
+    .map((line, i) => promptOf(JSON.parse(line).input_ids, i));
+
+/** Likes responses with tokens of an even id, so that rewards of a group differ; the same on the other side. */
+const evenShare = (batch: readonly { readonly completionIds?: readonly number[] }[]): number[] =>
+  batch.map(({ completionIds: ids = [] }) => ids.filter((id) => id % 2 === 0).length / ids.length);
+
+/** Iterations of a method with groups, with TRL's defaults: GRPO without a KL, RLOO with one. */
+const groupIterations =
+  (train: typeof grpo | typeof rloo) =>
+  (request: RlhfRequest & { readonly group: number }, threads: number) =>
+    withEngine(threads, async (engine) => {
+      const { policy, prompts } = workOf(request.folder, request.size);
+      const clock = stamps();
+      await train(
+        {
+          model: await loadModel(policy),
+          engine,
+          reward: evenShare,
+          prompts: await promptsOf(prompts),
+          batchSize: request.batch,
+          numGenerations: request.group,
+          maxCompletionLength: request.new_tokens,
+          maxSteps: request.steps + warmup,
+          learningRate: 1e-6,
+          lrSchedulerType: "constant",
+          seed: request.seed,
+        },
+        clock,
+      );
+      return { seconds: clock.seconds() };
+    });
+
+export const grpoIterations = groupIterations(grpo);
+export const rlooIterations = groupIterations(rloo);
+
 /** Seconds of an iteration and of its parts. */
 export const ppoIterations = (request: RlhfRequest, threads: number) =>
   withEngine(threads, async (engine) => {
@@ -104,10 +145,7 @@ export const ppoIterations = (request: RlhfRequest, threads: number) =>
         critic,
         engine,
         reward: critic,
-        prompts: (await readFile(prompts, "utf8"))
-          .trim()
-          .split("\n")
-          .map((line, i) => promptOf(JSON.parse(line).input_ids, i)),
+        prompts: await promptsOf(prompts),
         batchSize: request.batch,
         responseLength: request.new_tokens,
         numPpoEpochs: request.epochs,

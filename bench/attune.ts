@@ -23,7 +23,15 @@ import { languageModelLoss } from "../src/train/loop/language-model.ts";
 import { compileTrainScan, compileTrainStep, packedLoss } from "../src/train/loop/step.ts";
 import { closeGenerator, type GenerateRequest, generate } from "./attune-generate.ts";
 import { optimumOf } from "./attune-optimum.ts";
-import { dpoUpdates, ppoIterations, prepareRlhf, type RlhfRequest, rewardUpdates } from "./attune-rlhf.ts";
+import {
+  dpoUpdates,
+  grpoIterations,
+  ppoIterations,
+  prepareRlhf,
+  type RlhfRequest,
+  rewardUpdates,
+  rlooIterations,
+} from "./attune-rlhf.ts";
 import type { ModelSize } from "./cases.ts";
 import { matmulPeak } from "./peak.ts";
 import type { Answer, Commands } from "./peer.ts";
@@ -200,6 +208,8 @@ export const commands: Commands = {
   prepare_to_reward: (request) => prepareToReward(request as unknown as TaskOptions, threads),
   ppo_to_reward: (request) => ppoToReward(request as unknown as ToRewardRequest, threads),
   gold: (request) => goldOf(request as unknown as GoldRequest, threads),
+  grpo: rlhfCommand(grpoIterations as never),
+  rloo: rlhfCommand(rlooIterations as never),
   close: async () => {
     await kept?.engine.dispose();
     await closeGenerator();

@@ -7,7 +7,17 @@ import type { Bench } from "./bench.ts";
 import { offlineMethods } from "./optimum-offline.ts";
 
 /** Methods on own samples; the offline ones are in their table. */
-const online = ["ppo", "trpo", "expert-iteration", "online-dpo", "nash-md", "best-of-n"] as const;
+const online = [
+  "ppo",
+  "reinforce",
+  "rloo",
+  "grpo",
+  "trpo",
+  "expert-iteration",
+  "online-dpo",
+  "nash-md",
+  "best-of-n",
+] as const;
 
 export const optimum: Bench = {
   name: "optimum",

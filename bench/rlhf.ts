@@ -1,5 +1,5 @@
 /**
- * Updates of preference learning and whole iterations of PPO, in milliseconds, beside TRL: the same checkpoints, the
+ * Updates of preference learning and whole iterations of PPO, GRPO and RLOO, in milliseconds, beside TRL: the same checkpoints, the
  * same pairs in the same batches, the same prompts, the same numbers of epochs (see rlhf-work.ts).
  */
 import type { Bench, Context, Rival } from "./bench.ts";
@@ -20,7 +20,7 @@ interface RlhfRival extends Rival {
 }
 
 interface RlhfBench {
-  readonly command: "dpo" | "reward" | "ppo";
+  readonly command: "dpo" | "reward" | "ppo" | "grpo" | "rloo";
   readonly describe: string;
   readonly metric: string;
   readonly ours: Readonly<Record<string, unknown>>;
@@ -31,6 +31,7 @@ interface RlhfBench {
 
 const trl = { family: "trl", start: startTrl } as const;
 const pairs = { batch, steps };
+const groups = { batch: 32, new_tokens: 48, group: 8, steps };
 
 const table: readonly RlhfBench[] = [
   {
@@ -67,6 +68,16 @@ const table: readonly RlhfBench[] = [
     ],
     targets: { "0.7m": 2.5, "5.6m": 1.5 },
   },
+  ...(["grpo", "rloo"] as const).map(
+    (command): RlhfBench => ({
+      command,
+      describe: `iterations of ${command.toUpperCase()}: 32 responses in groups of 8, up to 48 new tokens, one pass`,
+      metric: "iteration",
+      ours: groups,
+      rivals: [{ ...trl, label: "trl", request: groups }],
+      targets: { "0.7m": 3, "5.6m": 1.7 },
+    }),
+  ),
 ];
 
 const asked = (

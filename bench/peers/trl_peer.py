@@ -1,4 +1,4 @@
-"""TRL's DPOTrainer and RewardTrainer as a benchmark peer; see contestant.py for what it is asked and answers."""
+"""TRL's trainers for preferences, reward models and groups as a benchmark peer; see contestant.py for what it is asked and answers."""
 
 import json
 import tempfile
@@ -10,7 +10,8 @@ import torch
 import transformers
 import trl
 from datasets import Dataset
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
+from trl import (
+    DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer)
 
 if threads:
     torch.set_num_threads(threads)
@@ -67,5 +68,36 @@ def reward(request):
     return measured(*made, lambda row: len(row["chosen_ids"]) + len(row["rejected_ids"]))
 
 
+def even_share(completion_ids, **_):
+    """The same reward as on the other side: the share of tokens with an even id."""
+    return [sum(token % 2 == 0 for token in ids) / max(1, len(ids)) for ids in completion_ids]
+
+
+@once
+def group_trainer(kind, model, prompts, batch, group, new_tokens, steps):
+    made, settings = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)}[kind]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model, padding_side="left")
+    network = transformers.AutoModelForCausalLM.from_pretrained(
+        model, dtype=torch.float32, attn_implementation="sdpa")
+    # Text, as TRL takes prompts; with its own tokenizer this gives the same ids, or nearly so.
+    rows = [{"prompt": tokenizer.decode(json.loads(line)["input_ids"])} for line in open(prompts)]
+    stamps = Stamps()
+    args = settings(
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=batch, num_generations=group, temperature=1.0,
+        max_completion_length=new_tokens, max_steps=steps + WARMUP, learning_rate=1e-6, **arguments)
+    return made(model=network, args=args, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
+                reward_funcs=even_share, callbacks=[stamps]), stamps
+
+
+def groups(kind):
+    """Seconds for an iteration of GRPO or RLOO: sampling, scoring and one update."""
+    def run(request):
+        made, stamps = group_trainer(kind, request["policy"], request["prompts"], request["batch"], request["group"],
+                                     request["new_tokens"], request["steps"])
+        made.train()
+        return {"seconds": stamps.seconds(WARMUP)}
+    return run
+
+
 if __name__ == "__main__":
-    serve(f"trl {trl.__version__}, torch {torch.__version__}", {"dpo": dpo, "reward": reward})
+    serve(f"trl {trl.__version__}, torch {torch.__version__}", {"dpo": dpo, "reward": reward, "grpo": groups("grpo"), "rloo": groups("rloo")})

@@ -71,7 +71,7 @@ function prepared(options: GrpoOptions) {
       cliprangeHigh: high,
       weighted: isPerResponse,
       clipFigures: true,
-      ...(inLoss && { klTerm: "k3" }),
+      ...(inLoss && { klTerm: o.klEstimator === "k2" ? "k2" : "k3" }),
     },
     experience({ sequences, scores, importance }) {
       const advantages = perTokenRows(groupAdvantages(scores, samples, scaleRewards), sequences);

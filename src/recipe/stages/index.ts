@@ -3,6 +3,7 @@ import { monitored } from "../monitored.ts";
 import type { StageKind } from "../stage.ts";
 import { bestOfStage } from "./online/best-of-n.ts";
 import { expertIterationStage } from "./online/expert-iteration.ts";
+import { grpoStage, reinforceStage, rlooStage } from "./online/groups.ts";
 import { multiTurnStage } from "./online/multi-turn.ts";
 import { nashMdStage, onlineDpoStage } from "./online/pairwise.ts";
 import { trpoStage } from "./online/trpo.ts";
@@ -25,6 +26,9 @@ export const stageKinds: Readonly<Record<string, StageKind>> = Object.fromEntrie
     pairsStage,
     bestOfStage,
     ppoStage,
+    reinforceStage,
+    rlooStage,
+    grpoStage,
     trpoStage,
     expertIterationStage,
     onlineDpoStage,

@@ -79,16 +79,9 @@ const trainers: Readonly<Record<string, Trainer>> = {
       .policy;
   },
 
-  // Its objective is that of rewards in units of a group's deviation; without that scale it is the others', and the gradient
-  // of k2 is that of the KL to the reference, which the gradient of k3 is not.
+  // Its objective is that of rewards in units of a group's deviation; without that scale it is the others'.
   async grpo(engine, problem, seed) {
-    const options = {
-      beta: klWeight,
-      numGenerations: 8,
-      scaleRewards: "none",
-      lossType: "dr_grpo",
-      klEstimator: "k2",
-    } as const;
+    const options = { beta: klWeight, numGenerations: 8, scaleRewards: "none", lossType: "dr_grpo" } as const;
     return (await grpo({ ...withoutCritic(engine, problem, seed), ...options })).policy;
   },
 };
@@ -110,7 +103,7 @@ export async function optimumOf({ trainer, seed }: { trainer: string; seed: numb
   try {
     const letters = await lettersProblem(engine, { letters: 4, seed });
     const { reference } = letters;
-    const { problem, beta: klWeight } =
+    const { problem, beta } =
       trainer === "nash-md" ? nashProblem(letters, reference) : { problem: letters, beta: klWeight };
     const best = optimalPolicy(problem, reference, beta);
     const start = performance.now();

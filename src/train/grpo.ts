@@ -3,7 +3,7 @@
  * others to its prompt.
  *
  *     A_i  = (r_i - mean(r)) / (std(r) + 1e-4)                              over the group of its prompt
- *     l_it = -min(w_it A_i, clip(w_it, 1 - eps, 1 + eps_high) A_i) + beta k3_it,   w = pi / pi_old
+ *     l_it = -min(w_it A_i, clip(w_it, 1 - eps, 1 + eps_high) A_i) + beta w_it k3_it,   w = pi / pi_old
  *
  * | lossType | the mean over tokens | |
  * |---|---|---|
@@ -42,6 +42,8 @@ export interface GrpoOptions extends GroupOptions {
   readonly lossType?: GrpoLossType | undefined;
   readonly importanceSamplingLevel?: "token" | "sequence" | undefined;
   readonly scaleRewards?: ScaleRewards | undefined;
+  /** k3 is multiplied by the ratio, so that its gradient is that of the KL to the reference. */
+  readonly useBiasCorrectionKl?: boolean | undefined;
 }
 
 export const grpoDefaults = {
@@ -49,11 +51,14 @@ export const grpoDefaults = {
   lossType: "dapo",
   importanceSamplingLevel: "token",
   scaleRewards: "group",
+  useBiasCorrectionKl: true,
 } as const;
 
-function prepared(options: GrpoOptions) {
+/** The method, its settings under the names that all on-policy methods share, and what decides its course. */
+export function grpoMethod(options: GrpoOptions) {
   const { own, o } = groupSettings(options, grpoDefaults);
   const { numGenerations: samples, lossType, importanceSamplingLevel, scaleRewards, epsilonHigh } = own;
+  const { useBiasCorrectionKl } = own;
   const rows = o.batchSize * o.gradientAccumulation;
   checkGroups("grpo", samples, rows);
   const inLoss = o.klCoef > 0;
@@ -71,7 +76,7 @@ function prepared(options: GrpoOptions) {
       cliprangeHigh: high,
       weighted: isPerResponse,
       clipFigures: true,
-      ...(inLoss && { klTerm: o.klEstimator === "k2" ? "k2" : "k3" }),
+      ...(inLoss && { klTerm: o.klEstimator === "k2" ? "k2" : "k3", klRatio: useBiasCorrectionKl }),
     },
     experience({ sequences, scores, importance }) {
       const advantages = perTokenRows(groupAdvantages(scores, samples, scaleRewards), sequences);
@@ -91,7 +96,10 @@ function prepared(options: GrpoOptions) {
     },
     metrics: groupMetrics,
   };
-  const decides = { samples, lossType, importanceSamplingLevel, scaleRewards, epsilonHigh };
+  const decides = {
+    ...{ samples, lossType, importanceSamplingLevel, scaleRewards },
+    ...{ epsilonHigh, useBiasCorrectionKl },
+  };
   return { algorithm, o, decides };
 }
 
@@ -108,7 +116,7 @@ function prepared(options: GrpoOptions) {
  * });
  */
 export async function grpo(options: GrpoOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
-  const { algorithm, o, decides } = prepared(options);
+  const { algorithm, o, decides } = grpoMethod(options);
   return runOnPolicy(algorithm, o, decides, hooks);
 }
 
@@ -117,6 +125,6 @@ export async function createGrpo(
   options: Omit<GrpoOptions, "prompts" | "reward">,
   course: PolicyCourse,
 ): Promise<OnPolicy> {
-  const { algorithm, o } = prepared({ prompts: [], reward: () => [], ...options });
+  const { algorithm, o } = grpoMethod({ prompts: [], reward: () => [], ...options });
   return createOnPolicy(algorithm, o, course);
 }

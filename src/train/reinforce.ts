@@ -24,7 +24,8 @@ export interface ReinforceOptions extends Omit<GroupOptions, "numIterations" | "
 
 export const reinforceDefaults = { beta: 0.05, baseline: "batch" } as const;
 
-function prepared(options: ReinforceOptions) {
+/** The method, its settings under the names that all on-policy methods share, and what decides its course. */
+export function reinforceMethod(options: ReinforceOptions) {
   const { own, o } = groupSettings(options, { ...reinforceDefaults, numIterations: 1 });
   const { baseline } = own;
   const algorithm: Algorithm = {
@@ -56,7 +57,7 @@ function prepared(options: ReinforceOptions) {
  * const { policy } = await reinforce({ model, prompts: "prompts.jsonl", reward: rewardModel, beta: 0.05 });
  */
 export async function reinforce(options: ReinforceOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
-  const { algorithm, o, decides } = prepared(options);
+  const { algorithm, o, decides } = reinforceMethod(options);
   return runOnPolicy(algorithm, o, decides, hooks);
 }
 
@@ -65,6 +66,6 @@ export async function createReinforce(
   options: Omit<ReinforceOptions, "prompts" | "reward">,
   course: PolicyCourse,
 ): Promise<OnPolicy> {
-  const { algorithm, o } = prepared({ prompts: [], reward: () => [], ...options });
+  const { algorithm, o } = reinforceMethod({ prompts: [], reward: () => [], ...options });
   return createOnPolicy(algorithm, o, course);
 }

@@ -27,7 +27,8 @@ export interface RlooOptions extends GroupOptions {
 
 export const rlooDefaults = { numGenerations: 2, beta: 0.05, normalizeAdvantages: false } as const;
 
-function prepared(options: RlooOptions) {
+/** The method, its settings under the names that all on-policy methods share, and what decides its course. */
+export function rlooMethod(options: RlooOptions) {
   const { own, o } = groupSettings(options, rlooDefaults);
   const { numGenerations: samples, normalizeAdvantages: normalise, epsilonHigh } = own;
   checkGroups("rloo", samples, o.batchSize * o.gradientAccumulation);
@@ -64,7 +65,7 @@ function prepared(options: RlooOptions) {
  * const { policy } = await rloo({ model, prompts: "prompts.jsonl", reward: rewardModel, numGenerations: 4 });
  */
 export async function rloo(options: RlooOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
-  const { algorithm, o, decides } = prepared(options);
+  const { algorithm, o, decides } = rlooMethod(options);
   return runOnPolicy(algorithm, o, decides, hooks);
 }
 
@@ -73,6 +74,6 @@ export async function createRloo(
   options: Omit<RlooOptions, "prompts" | "reward">,
   course: PolicyCourse,
 ): Promise<OnPolicy> {
-  const { algorithm, o } = prepared({ prompts: [], reward: () => [], ...options });
+  const { algorithm, o } = rlooMethod({ prompts: [], reward: () => [], ...options });
   return createOnPolicy(algorithm, o, course);
 }

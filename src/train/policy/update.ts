@@ -74,6 +74,8 @@ export interface UpdateOptions extends TracingOptions {
   readonly entropyCoef: number;
   /** Adds beta times this estimate of the KL to the loss; the rewards then must be free of it. */
   readonly klTerm?: keyof typeof klTerms;
+  /** Multiplies that term by the ratio, through which its gradient becomes that of the KL itself (DeepSeek-V3.2, 2025). */
+  readonly klRatio?: boolean | undefined;
   /** Stop the iteration's updates above this, in nats per token against the old policy; the one that exceeds it is left out. */
   readonly targetKl?: number;
   /** 0 turns clipping off. */
@@ -168,7 +170,8 @@ export function policyUpdateLoss(parts: PolicyParts, options: UpdateOptions) {
       loss = sub(loss, mul(perItem(entropy), options.entropyCoef));
     }
     if (options.klTerm && terms.refLogProbs) {
-      const kl = klTerms[options.klTerm](sub(logProbs, terms.refLogProbs));
+      const plain = klTerms[options.klTerm](sub(logProbs, terms.refLogProbs));
+      const kl = options.klRatio ? mul(plain, policyRatio(terms)) : plain;
       extra.kl_loss = perToken(kl);
       loss = add(loss, mul(perItem(kl), batch.kl_coef as Tensor));
     }

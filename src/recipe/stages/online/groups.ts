@@ -150,6 +150,9 @@ export const grpoStage = groupStage(
     importance_sampling_level: choice(["token", "sequence"], "over what a ratio is taken (sequence: GSPO)", {
       default: grpoDefaults.importanceSamplingLevel,
     }),
+    use_bias_correction_kl: flag("the KL is weighted by the ratio, which makes its gradient the true one", {
+      default: grpoDefaults.useBiasCorrectionKl,
+    }),
     scale_rewards: choice(["group", "batch", "none"], "what advantages are divided by: a deviation", {
       default: grpoDefaults.scaleRewards,
     }),

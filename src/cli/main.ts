@@ -11,6 +11,7 @@ import { register as evaluate } from "./commands/eval.ts";
 import { register as exportModel } from "./commands/export.ts";
 import { register as generate } from "./commands/generate.ts";
 import { register as merge } from "./commands/merge.ts";
+import { register as monitor } from "./commands/monitor.ts";
 import { register as report } from "./commands/report.ts";
 import { register as run } from "./commands/run.ts";
 import { register as score } from "./commands/score.ts";
@@ -27,6 +28,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   run,
   trainers,
   studies,
+  monitor,
   generate,
   chat,
   score,

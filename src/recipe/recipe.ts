@@ -18,6 +18,7 @@ import { count, flag, fromZero, object, positive, share, text, texts, whole } fr
 import { type Override, withOverrides } from "./overrides.ts";
 import { promptReadingKeys } from "./prompts.ts";
 import { referencesOf } from "./references.ts";
+import { repeatKey, unrolled } from "./rounds.ts";
 import type { StageKeys, StageKind } from "./stage.ts";
 import { stageKinds } from "./stages/index.ts";
 import { validated } from "./validate.ts";
@@ -96,6 +97,7 @@ const withTrainer = ({ name, keys, description, required }: StageKind) =>
 export const recipeSchema = z
   .strictObject({
     ...topKeys,
+    repeat: repeatKey,
     stages: z
       .record(z.string().regex(stageName), z.discriminatedUnion("trainer", stagesSchemas()))
       .meta({ description: "the stages, in order; a name is how later stages and --NAME.key mean one" }),
@@ -180,7 +182,7 @@ export function readRecipe(content: string, { source, overrides = [] }: ReadReci
 
 /** Plain data as a recipe. */
 export function checkRecipe(fields: Record<string, unknown>, source: string): Recipe {
-  const { stages, ...top } = fields;
+  const { stages, ...top } = unrolled(fields, stageKinds, source);
   if (top.base !== undefined)
     throw new RecipeError(`${source}: base is a file beside the recipe's own; read it with readRecipeFile`);
   const checked = validated(z.strictObject({ ...topKeys, stages: z.unknown() }), { ...top, stages }, source);

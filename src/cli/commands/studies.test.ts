@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -114,5 +114,45 @@ describe("attune frontier and sweep", () => {
       code: 2,
       stderr: expect.stringContaining("--vary is required"),
     });
+  });
+});
+
+describe("attune monitor", () => {
+  it("prints how often each alarm is false on clean runs, and right on hacked ones", async () => {
+    const course = (falls: boolean) =>
+      Array.from({ length: 40 }, (_, k) => ({
+        step: k + 1,
+        proxy: 0.1 * k + 0.01 * (k % 2),
+        kl: (0.05 * k) ** 2,
+        gold: (falls ? -0.03 * k : 0.03 * k) + 0.01 * (k % 3),
+        length: 10 + (k % 2),
+        repetition: 0,
+        duplicates: 0,
+      }));
+    for (const name of ["clean", "hacked"]) {
+      const lines = course(name === "hacked")
+        .map((line) => `${JSON.stringify(line)}\n`)
+        .join("");
+      await mkdir(at(name), { recursive: true });
+      await writeFile(join(at(name), "monitor.jsonl"), lines);
+    }
+    const { stdout, code } = await attune(
+      "monitor",
+      "--clean",
+      at("clean"),
+      "--hacked",
+      at("hacked"),
+      "--json",
+    );
+    expect(code).toBe(0);
+    const { clean, hacked } = JSON.parse(stdout);
+    expect(clean.rates.gold.runs).toBe(0);
+    expect(hacked.rates.gold).toMatchObject({ runs: 1, first: 16 });
+    expect((await attune("monitor", "--clean", at("clean"))).stdout).toContain("0 % of runs");
+    expect(await attune("monitor", "--clean", at("base"))).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("no monitor.jsonl"),
+    });
+    expect((await attune("monitor")).code).toBe(2);
   });
 });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { RecipeError } from "../../recipe/errors.ts";
 import { parseOverrides, withOverrides } from "../../recipe/overrides.ts";
 import { checkRecipe, type Recipe, type RecipeStage, recipeData } from "../../recipe/recipe.ts";
-import { referencesOf } from "../../recipe/references.ts";
+import { referencesOf, renamedKeys } from "../../recipe/references.ts";
 import { stageDir } from "../../recipe/run-files.ts";
 import type { StageKind } from "../../recipe/stage.ts";
 import { stageKinds } from "../../recipe/stages/index.ts";
@@ -206,7 +206,10 @@ function cellRecipe(recipe: Recipe, parts: CellParts): Recipe {
             : keys;
         return [
           name,
-          withSnapshots(renamed(given, kind, place), name === target ? settings.snapshots : undefined),
+          withSnapshots(
+            renamedKeys(given, kind, (name, which) => place(name)?.[which]),
+            name === target ? settings.snapshots : undefined,
+          ),
         ];
       }),
   );
@@ -244,51 +247,11 @@ function placeOf(
   return { model: dir, data: join(dir, "pairs.jsonl") };
 }
 
-/** A name with its weight before or behind it. */
-const weighted = /^(\s*[-+.\d]+\s*\*\s*)?(.*?)(=[.\d]+)?$/s;
-
-/** `ensemble:a,b?combine=wco`. */
-const ensembles = /^ensemble:([^?]+)(\?.*)?$/s;
-
-function renamed(
-  keys: Fields,
-  { models }: StageKind,
-  place: (name: string) => { model: string; data: string } | undefined,
-): Fields {
-  const walk = (value: unknown, which: "model" | "data"): unknown => {
-    if (typeof value === "string") {
-      const [, members, options = ""] = ensembles.exec(value) ?? [];
-      if (members !== undefined)
-        return `ensemble:${members
-          .split(",")
-          .map((name) => place(name.trim())?.[which] ?? name)
-          .join(",")}${options}`;
-      const [, before = "", name = "", after = ""] = weighted.exec(value) ?? [];
-      const found = place(name)?.[which];
-      return found === undefined ? value : `${before}${found}${after}`;
-    }
-    if (Array.isArray(value)) return value.map((part) => walk(part, which));
-    if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, walk(part, which)]));
-  };
-  return Object.fromEntries(
-    Object.entries(keys).map(([key, value]) =>
-      models.includes(key)
-        ? [key, walk(value, "model")]
-        : key.endsWith("data")
-          ? [key, walk(value, "data")]
-          : [key, value],
-    ),
-  );
-}
-
 /** A specification with paths in place of shared stages and the world's files, for measuring. */
 export function placedIn(value: unknown, which: "model" | "data", shared: Recipe): unknown {
-  const kind = { models: ["reward"] } as unknown as StageKind;
   const key = which === "model" ? "reward" : "data";
-  return renamed({ [key]: value }, kind, (name) =>
-    placeOf(name, { shared, own: new Set(), hasWorld: false }),
-  )[key];
+  const place = (name: string) => placeOf(name, { shared, own: new Set(), hasWorld: false })?.[which];
+  return renamedKeys({ [key]: value }, { models: ["reward"] }, place)[key];
 }
 
 const withoutMeasures = ({ evaluate: _, max_minutes: __, ...rest }: Recipe): Recipe => rest;

@@ -11,6 +11,7 @@ import { generate } from "./generate.ts";
 import { machine, table } from "./harness.ts";
 import { memory } from "./memory.ts";
 import { optimum } from "./optimum.ts";
+import { frontier, overopt } from "./overopt.ts";
 import { rlhf } from "./rlhf.ts";
 import { startup } from "./startup.ts";
 import { ppoToReward } from "./to-reward/ppo-to-reward.ts";
@@ -24,6 +25,8 @@ const benches: readonly Bench[] = [
   startup,
   optimum,
   world,
+  overopt,
+  frontier,
   ...rlhf,
   ppoToReward,
 ];

@@ -1,5 +1,5 @@
 /**
- * The JSON Schemas of recipes and of suites for editors, made from the keys in src/recipe.
+ * The JSON Schemas of recipes, suites and studies for editors, made from the keys in src/recipe and src/lab.
  * `node scripts/recipe-schema.js` says whether the files have them as they are (exit 1 if not), `--fix` writes them.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,14 +9,17 @@ import { build } from "esbuild";
 const schemas = {
   "recipes/recipe.schema.json": "recipeJsonSchema",
   "recipes/suites/suite.schema.json": "suiteJsonSchema",
+  "recipes/study.schema.json": "studyJsonSchema",
 };
 const bundle = ".cache/recipe-schema.mjs";
 
 mkdirSync(".cache", { recursive: true });
 await build({
   stdin: {
-    contents: `export { recipeJsonSchema } from "./json-schema.ts"; export { suiteJsonSchema } from "./suite/suite.ts";`,
-    resolveDir: "src/recipe",
+    contents: `export { recipeJsonSchema } from "./recipe/json-schema.ts";
+      export { suiteJsonSchema } from "./recipe/suite/suite.ts";
+      export { studyJsonSchema } from "./lab/study/settings.ts";`,
+    resolveDir: "src",
     loader: "ts",
   },
   bundle: true,
@@ -37,7 +40,7 @@ for (const [path, name] of Object.entries(schemas)) {
   if (process.argv.includes("--fix")) writeFileSync(path, wanted);
   else {
     console.log(
-      `error: ${path} is not the schema of src/recipe; node scripts/recipe-schema.js --fix writes it`,
+      `error: ${path} is not the schema of its keys; node scripts/recipe-schema.js --fix writes it`,
     );
     process.exitCode = 1;
   }

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { OpenedReward } from "../reward/reward.ts";
 import { openStepLines } from "../runs/step-lines.ts";
-import { alarmDefaults, type MonitorLine } from "../train/monitor/alarms.ts";
+import { alarmDefaults, alarmSignals, defaultAlarms, type MonitorLine } from "../train/monitor/alarms.ts";
 import { createMonitor, type Monitor } from "../train/monitor/monitor.ts";
 import { count, flag, object, positive } from "./keys.ts";
 import type { StageContext, StageKind } from "./stage.ts";
@@ -25,6 +25,10 @@ const monitorKeys = {
   stop_at_d: positive("stop at this square root of KL, which attune overopt has found to be the peak"),
   baseline: count("steps at the start that later ones are held against", { default: alarmDefaults.baseline }),
   window: count("steps whose mean is held against them", { default: alarmDefaults.window }),
+  alarms: z
+    .array(z.enum(Object.keys(alarmSignals) as [string, ...string[]]))
+    .optional()
+    .meta({ description: "signals that raise alarms", default: [...defaultAlarms] }),
   threshold: positive("standard errors that a signal may go before it is an alarm", {
     default: alarmDefaults.threshold,
   }),
@@ -70,6 +74,7 @@ async function runWatched(
     async reward(proxy, policy): Promise<OpenedReward> {
       const gold = specification === undefined ? undefined : await context.reward(specification, policy);
       monitor = createMonitor({
+        alarms: defaultAlarms,
         ...alarms,
         gold,
         everySteps: every_steps,

@@ -11,6 +11,7 @@
 import { z } from "zod";
 import { fieldsOf } from "../../recipe/base.ts";
 import { RecipeError } from "../../recipe/errors.ts";
+import { recipeJsonSchema } from "../../recipe/json-schema.ts";
 import { count, flag, fromZero, text, texts } from "../../recipe/keys.ts";
 import { type Override, withOverrides } from "../../recipe/overrides.ts";
 import { checkRecipe, type Recipe } from "../../recipe/recipe.ts";
@@ -95,3 +96,26 @@ export async function readStudyFile(
 
 /** A value as the list that it stands for. */
 export const valuesOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);
+
+/**
+ * The JSON Schema of studies, for editors; recipes/study.schema.json is this, written down. What recipes have too is
+ * that of the file beside it.
+ */
+export function studyJsonSchema(): Record<string, unknown> {
+  const { $schema, properties } = recipeJsonSchema() as {
+    $schema: string;
+    properties: Record<string, unknown>;
+  };
+  const names = Object.keys(properties).map((name) => [
+    name,
+    { $ref: `recipe.schema.json#/properties/${name}` },
+  ]);
+  const study = z.toJSONSchema(schema, { io: "input" });
+  return {
+    $schema,
+    title: "Attune study",
+    type: "object",
+    properties: { ...Object.fromEntries(names), study: { ...study, $schema: undefined } },
+    additionalProperties: false,
+  };
+}

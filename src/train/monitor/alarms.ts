@@ -48,7 +48,12 @@ export interface AlarmOptions {
   readonly window?: number | undefined;
   /** Standard errors that a signal may go. */
   readonly threshold?: number | undefined;
+  /** Signals that raise alarms. Default: all. */
+  readonly alarms?: readonly string[] | undefined;
 }
+
+/** What a monitor warns of unless it is told otherwise: entropy and duplicates also drift in honest runs. */
+export const defaultAlarms = ["gold", "length", "repetition", "disagreement"] as const;
 
 export const alarmDefaults = { baseline: 8, window: 8, threshold: 6 } as const;
 

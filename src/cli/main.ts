@@ -10,6 +10,7 @@ import { register as demo } from "./commands/demo.ts";
 import { register as evaluate } from "./commands/eval.ts";
 import { register as exportModel } from "./commands/export.ts";
 import { register as generate } from "./commands/generate.ts";
+import { register as label } from "./commands/label.ts";
 import { register as merge } from "./commands/merge.ts";
 import { register as monitor } from "./commands/monitor.ts";
 import { register as report } from "./commands/report.ts";
@@ -29,6 +30,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   trainers,
   studies,
   monitor,
+  label,
   generate,
   chat,
   score,

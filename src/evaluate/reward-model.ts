@@ -3,6 +3,7 @@
  * its scores, and the scores of each level of quality where the rows name levels.
  */
 import type { RowList } from "../data/list.ts";
+import { objectiveLabels, overall } from "../data/objective-labels.ts";
 import type { Pair } from "../data/pair.ts";
 import type { Engine } from "../graph/index.ts";
 import { type CombineOptions, combined } from "../reward/ensemble/combine.ts";
@@ -44,6 +45,8 @@ export interface RewardModelReport {
   readonly std: number;
   /** Of an ensemble. */
   readonly ensemble?: EnsembleReport;
+  /** Of several objectives: how each head judges the pairs that say something of its objective. */
+  readonly objectives?: Readonly<Record<string, { readonly accuracy: number; readonly pairs: number }>>;
 }
 
 /** How the members of an ensemble judge, and whether their disagreement tells where they are wrong. */
@@ -71,25 +74,32 @@ export const evaluateRewardModel = (
   engine: Engine,
   model: ScoredModel,
   pairs: RowList<Pair>,
-  options: ScorerOptions & CombineOptions = {},
+  options: RewardModelOptions = {},
 ): Promise<RewardModelReport> => evaluateRewardModels(engine, [model], pairs, options);
+
+export interface RewardModelOptions extends ScorerOptions, CombineOptions {
+  /** Names of the heads where each is an objective; the one called overall is what the rest of the report is of. */
+  readonly objectives?: readonly string[];
+}
 
 /** The same of an ensemble of models. */
 export async function evaluateRewardModels(
   engine: Engine,
   models: readonly ScoredModel[],
   pairs: RowList<Pair>,
-  options: ScorerOptions & CombineOptions = {},
+  options: RewardModelOptions = {},
 ): Promise<RewardModelReport> {
+  const { objectives } = options;
   const decided = [...pairs].filter(({ tie }) => !tie);
   const rows = decided.flatMap(({ prompt, ...pair }) => sides.map((side) => [...prompt, ...pair[side]]));
-  const members: { readonly scores: readonly number[]; readonly normalisation: Normalisation }[] = [];
+  const all: { readonly scores: readonly number[]; readonly normalisation: Normalisation }[] = [];
   for (const model of models) {
     const scorer = await createHeadScorer(engine, model, options);
     const heads = await scorer.scores(rows).finally(() => scorer.dispose());
     for (const [i, scores] of heads.entries())
-      members.push({ scores, normalisation: scorer.normalisations[i] as Normalisation });
+      all.push({ scores, normalisation: scorer.normalisations[i] as Normalisation });
   }
+  const members = objectives ? all.filter((_, i) => objectives[i] === overall) : all;
   const { scores, disagreement } = combined(
     members.map((member) => member.scores),
     options,
@@ -103,8 +113,26 @@ export async function evaluateRewardModels(
     ),
     { mean: shift, std: scale },
   );
+  if (objectives) return { ...report, objectives: byObjective(decided, all, objectives) };
   if (members.length === 1) return report;
   return { ...report, ensemble: ensembleReport(members, scores, disagreement) };
+}
+
+function byObjective(
+  pairs: readonly Pair[],
+  heads: readonly { readonly scores: readonly number[] }[],
+  objectives: readonly string[],
+) {
+  const labels = pairs.map((pair) => objectiveLabels(pair, objectives));
+  return Object.fromEntries(
+    objectives.map((name, k) => {
+      const margins = marginsOf(heads[k]?.scores ?? []).flatMap((d, i) => {
+        const sign = labels[i]?.[k] as number;
+        return sign === 0 ? [] : [d * sign];
+      });
+      return [name, { accuracy: margins.length === 0 ? 0.5 : accuracyOf(margins), pairs: margins.length }];
+    }),
+  );
 }
 
 function scoredPair(

@@ -59,11 +59,15 @@ export function parameterShapes(config: ModelConfig): Record<string, number[]> {
   const family = families[config.family];
   const shapes = family.parameters(config);
   if (config.numLabels !== undefined)
-    Object.assign(shapes, scoreHeadOf(config).parameters(config, config.numLabels));
+    Object.assign(shapes, scoreHeadOf(config).parameters(config, config.numLabels), statisticShapes(config));
   else if (!config.tieEmbeddings && !family.encoder)
     shapes[family.head] = [config.vocabSize, config.hiddenSize];
   return shapes;
 }
+
+/** Of a reward model that knows what usual input looks like: mean and inverse covariance of its pooled states. */
+const statisticShapes = ({ raw, hiddenSize: c }: ModelConfig): Record<string, number[]> =>
+  raw.feature_statistics === undefined ? {} : { feature_mean: [c], feature_precision: [c, c] };
 
 /** The parameters' specification, as `compile` takes it. */
 export const parameterSpecs = (config: ModelConfig): Tree<TensorSpec> =>

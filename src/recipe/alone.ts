@@ -27,14 +27,16 @@ export async function runStageAlone(
       seed: 42,
       model: (name) => loadModel(name, { signal }),
       data: (names) => [names].flat(),
+      folder: (name) => name,
       reward: async (specification, policy) => {
         const reward = await rewardOf(specification, { engine, policy });
         opened.push(reward);
         return reward;
       },
     });
-    if (result.reason !== "stopped" && result.members === undefined)
-      await writeStageCard(options.dir, { name: basename(options.dir), kind, keys, trained: result });
+    const { model } = result;
+    if (result.reason !== "stopped" && model && result.members === undefined)
+      await writeStageCard(options.dir, { name: basename(options.dir), kind, keys, trained: { ...result, model } });
     return result;
   } finally {
     for (const reward of opened) await reward.dispose();

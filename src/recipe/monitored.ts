@@ -104,7 +104,7 @@ async function runWatched(
     },
   });
   if (result.reason !== "stopped" || context.signal.aborted) return result;
-  await result.model.save(join(context.dir, "model"));
+  await result.model?.save(join(context.dir, "model"));
   return { ...result, reason: "no improvement" };
 }
 

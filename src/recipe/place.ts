@@ -15,6 +15,7 @@ export interface Place {
   readonly dir: string;
   readonly engine: Engine;
   data(reference: string | readonly string[]): DataInput;
+  folder(reference: string): string;
   model(reference: string): Promise<Model>;
   /** Keeps a stage's model at hand instead of reading it again. */
   keep(stage: string, model: Model): void;
@@ -44,6 +45,7 @@ export function createPlace(
           : path;
         return { path: worldFile(join(dir, "data"), path, recipe) ?? rows, ...weight };
       }),
+    folder: (reference) => (isStage(reference) ? stageDir(dir, reference) : reference),
     async model(reference) {
       if (!isStage(reference)) return loadModel(reference, { signal });
       const model = models.get(reference) ?? (await loadModel(stageDir(dir, reference), { signal }));

@@ -36,6 +36,7 @@ export const worldKeys = {
   held_out: count("prompts, demonstrations and pairs that no stage trains on"),
   noise: share("share of comparisons whose label is turned round", { default: 0 }),
   ties: flag("keep pairs that an annotator cannot tell apart, as ties", { default: false }),
+  axes: flag("columns of how helpful, harmless and honest both are, for objectives", { default: false }),
   margins: flag("a column of how far apart the annotator found the two", { default: false }),
 };
 

@@ -242,14 +242,16 @@ async function runStage(
     status: reason === "stopped" ? "stopped" : "done",
     seconds: seconds(),
     steps,
-    model: { ...base.model, family: model.config.family, parameters: parameterCount(model) * (members ?? 1) },
+    ...(model && {
+      model: { ...base.model, family: model.config.family, parameters: parameterCount(model) * (members ?? 1) },
+    }),
     data,
     metrics,
     ...(best && { best }),
     ...(rewardModel && { reward_model: rewardModel }),
   };
   await writeJson(path, record);
-  if (record.status === "done" && members === undefined) place.keep(name, model);
+  if (record.status === "done" && model && members === undefined) place.keep(name, model);
   return record;
 }
 

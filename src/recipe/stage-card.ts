@@ -8,7 +8,7 @@ export interface StageCard {
   readonly name: string;
   readonly kind: StageKind;
   readonly keys: StageKeys;
-  readonly trained: Pick<StageResult, "model" | "metrics" | "data" | "steps">;
+  readonly trained: Pick<StageResult, "metrics" | "data" | "steps"> & Required<Pick<StageResult, "model">>;
   readonly evaluation?: Evaluation | undefined;
   readonly command?: string | undefined;
   readonly version?: string | undefined;

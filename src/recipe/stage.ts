@@ -35,6 +35,8 @@ export interface StageContext {
   model(reference: string): Promise<Model>;
   /** Data as the readers take it, from files, hub ids and `world:` names. */
   data(reference: string | readonly string[]): DataInput;
+  /** The folder of an earlier stage; any other text is itself. */
+  folder(reference: string): string;
   /** A reward by its specification, or by the name of an earlier stage; closed by whoever runs the stage. */
   reward(specification: unknown, policy: Model): Promise<OpenedReward>;
   onStart(start: StageStart): void;
@@ -44,7 +46,8 @@ export interface StageContext {
 
 /** What a stage leaves, besides its folder. */
 export interface StageResult {
-  readonly model: Model;
+  /** None of a stage that makes rows alone. */
+  readonly model?: Model;
   readonly metrics: Readonly<Record<string, number>>;
   readonly steps: number;
   readonly reason: "done" | "stopped" | "no improvement";

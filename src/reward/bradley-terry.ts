@@ -11,7 +11,8 @@
  *     Davidson 1970      P(i over j) = e^(d/2) / Z     P(tie) = v / Z     Z = e^(d/2) + e^(-d/2) + v
  *     Rao, Kupper 1967   P(i over j) = sigmoid(d - t)  P(tie) = (e^(2 t) - 1) sigmoid(d - t) sigmoid(-d - t)
  *
- * v and t follow from `tieShare` s, the probability of a tie between equals: v = 2 s / (1 - s), e^t = (1 + s) / (1 - s).
+ * Label smoothing e is the belief that a share e of the labels is the wrong way round: (1 - e) L(d) + e L(-d), margins
+ * left where they are (Mitchell 2023, conservative DPO). v and t follow from `tieShare` s, the probability of a tie between equals: v = 2 s / (1 - s), e^t = (1 + s) / (1 - s).
  */
 import {
   abs,
@@ -78,6 +79,8 @@ export interface PairLossOptions {
   readonly ties?: Ties | undefined;
   /** Probability of a tie between two responses of the same reward. Default 1/3. */
   readonly tieShare?: number | undefined;
+  /** The share of labels that is taken to be the wrong way round, below 0.5. Default 0. */
+  readonly labelSmoothing?: number | undefined;
 }
 
 /** Rewards of pairs, and what is known of each pair; all [B]. */
@@ -93,16 +96,22 @@ export interface Pairs {
 /** The negative log-likelihood of each pair, [B]. */
 export function pairLosses(
   { chosen, rejected, margin, tie }: Pairs,
-  { ties = "drop", tieShare = 1 / 3 }: PairLossOptions = {},
+  { ties = "drop", tieShare = 1 / 3, labelSmoothing = 0 }: PairLossOptions = {},
 ): Tensor {
+  if (!(labelSmoothing >= 0 && labelSmoothing < 0.5))
+    throw new RewardError(`label_smoothing: a share from 0 to below 0.5 is required, got ${labelSmoothing}`);
   if (!(tieShare > 0 && tieShare < 1))
     throw new RewardError(`tie_share: a share between 0 and 1 is required, got ${tieShare}`);
   const d = sub(chosen, rejected);
   const ahead = margin ? sub(d, margin) : d;
-  if (ties === "drop") return neg(logSigmoid(ahead));
+  const smoothed = (won: (lead: Tensor) => Tensor) =>
+    labelSmoothing === 0
+      ? won(ahead)
+      : add(mul(won(ahead), 1 - labelSmoothing), mul(won(neg(d)), labelSmoothing));
+  if (ties === "drop") return smoothed((lead) => neg(logSigmoid(lead)));
   const { won, tied }: TieModel = tieModels[ties];
-  if (!tie) return won(ahead, tieShare);
-  return add(mul(won(ahead, tieShare), sub(1, tie)), mul(tied(d, tieShare), tie));
+  const decided = smoothed((lead) => won(lead, tieShare));
+  return tie ? add(mul(decided, sub(1, tie)), mul(tied(d, tieShare), tie)) : decided;
 }
 
 /**

@@ -14,8 +14,10 @@ import type { Model } from "../models/load.ts";
 import { sameTokenizer } from "../models/tokenizer/same-tokenizer.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { type CombineOptions, combined } from "./ensemble/combine.ts";
-import { checked, type OpenedReward, RewardError, type RewardInput } from "./reward.ts";
-import { createHeadScorer, type ScorerOptions } from "./scorer.ts";
+import { type ObjectiveWeights, objectivesOf, weighing } from "./objectives.ts";
+import { checked, type OpenedReward, RewardError, type RewardInput, type RewardParts } from "./reward.ts";
+import { createHeadScorer, headNames, type ScorerOptions } from "./scorer.ts";
+import { featureStatisticsOf } from "./unusual.ts";
 
 export interface CheckpointRewardOptions extends ScorerOptions, CombineOptions {
   readonly engine: Engine;
@@ -23,6 +25,15 @@ export interface CheckpointRewardOptions extends ScorerOptions, CombineOptions {
   readonly policyTokenizer?: Tokenizer;
   /** Name for messages. Default: the model's. */
   readonly name?: string;
+  /**
+   * What a response costs for each deviation that it is further from the training responses than these are (unusual.ts).
+   * Default 0.
+   */
+  readonly unusualPenalty?: number | undefined;
+  /** Of a model with several objectives: what each counts; they are made to sum to 1. Default: the overall one alone. */
+  readonly weights?: ObjectiveWeights | undefined;
+  /** Something that a person should know. */
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 export interface Ranked {
@@ -51,22 +62,30 @@ export async function checkpointReward(
 ): Promise<CheckpointReward> {
   const { engine, policyTokenizer, name = model.name } = options;
   const rowOf = responseRows(model, policyTokenizer);
-  const combination = combinationOf(model, options);
+  const { unusualPenalty = 0 } = options;
+  if (unusualPenalty !== 0 && !featureStatisticsOf(model.config))
+    throw new RewardError(
+      `${name}: unusual_penalty needs a reward model that knows what is usual; train it with feature_statistics: true`,
+    );
+  const combine = combinerOf(model, options);
   const scorer = await createHeadScorer(engine, model, options);
-  const parts = async (batch: readonly RewardInput[]) => {
-    const heads = await scorer.scores(batch.map(rowOf));
-    const { scores, disagreement } = combined(heads, combination);
+  const parts = async (batch: readonly RewardInput[]): Promise<RewardParts> => {
+    const { scores: heads, unusual } = await scorer.judged(batch.map(rowOf));
+    const { scores, disagreement } = combine(heads, batch);
     return {
-      scores,
-      parts: Object.fromEntries(scorer.names.map((head, i) => [head, heads[i] as readonly number[]])),
-      disagreement,
+      scores: unusual ? scores.map((x, i) => x - unusualPenalty * (unusual[i] as number)) : scores,
+      parts: {
+        ...Object.fromEntries(scorer.names.map((head, i) => [head, heads[i] as readonly number[]])),
+        ...(unusual && { unusual }),
+      },
+      ...(disagreement && { disagreement }),
     };
   };
   const score = checked(async (batch) => (await parts(batch)).scores, name);
   return {
     name,
     score,
-    ...(scorer.names.length > 1 && { parts }),
+    ...((scorer.names.length > 1 || featureStatisticsOf(model.config)) && { parts }),
     async rank(prompt, completions) {
       const before = typeof prompt === "string" ? { prompt } : { prompt: "", messages: prompt };
       const scores = await score(completions.map((completion) => ({ ...before, completion })));
@@ -78,19 +97,30 @@ export async function checkpointReward(
   };
 }
 
+type Combiner = (
+  heads: readonly (readonly number[])[],
+  batch: readonly RewardInput[],
+) => Pick<RewardParts, "scores" | "disagreement">;
+
 /**
- * How the scores of a model with several are combined: as its configuration says (`ensemble` of config.json), or as asked.
+ * How the scores of a model with several are combined: as its configuration says (`ensemble` or `objectives` of
+ * config.json), or as asked.
  *
- * @throws RewardError for a model whose several scores are no ensemble's
+ * @throws RewardError for a model whose several scores are neither
  */
-function combinationOf({ config, name }: Model, { combine, lambda }: CombineOptions): CombineOptions {
+function combinerOf(model: Model, { combine, lambda, weights, onWarning }: CheckpointRewardOptions): Combiner {
+  const { config, name } = model;
+  if (config.numLabels === 1 || config.numLabels === undefined)
+    return ([scores]) => ({ scores: scores as readonly number[] });
+  if (config.raw.objectives !== undefined && combine === undefined)
+    return weighing(headNames(config), weights ?? objectivesOf(config), { name, onWarning });
   const own = config.raw.ensemble as CombineOptions | undefined;
-  if ((config.numLabels ?? 1) > 1 && !own && combine === undefined)
+  if (!own && combine === undefined)
     throw new RewardError(
       `${name}: a reward model with one score is required, or an ensemble; this has ${config.numLabels} scores: ` +
         "say how to combine them (combine: mean, wco or uwo)",
     );
-  return { combine: combine ?? own?.combine, lambda: lambda ?? own?.lambda };
+  return (heads) => combined(heads, { combine: combine ?? own?.combine, lambda: lambda ?? own?.lambda });
 }
 
 /**

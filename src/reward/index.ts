@@ -32,6 +32,7 @@ export {
 } from "./ensemble/combine.ts";
 export { type EnsembleOptions, type EnsembleReward, ensemble } from "./ensemble/ensemble.ts";
 export { type EnsembleFolder, isEnsemble, readEnsemble, writeEnsemble } from "./ensemble/node-folder.ts";
+export { type ChatOptions, chatEndpoint } from "./judge/chat-endpoint.ts";
 export {
   checkedJudge,
   type Judge,
@@ -43,12 +44,20 @@ export {
   type RewardJudgeOptions,
   rewardJudge,
 } from "./judge/judge.ts";
+export { type LabelledPair, type LabelOptions, type LabelSummary, labelPairs } from "./judge/label.ts";
+export { type Asked, judgeDefaults, type LanguageJudgeOptions, languageJudge } from "./judge/language-judge.ts";
+export { localModel } from "./judge/local-model.ts";
+export { type JudgeSpec, type OpenJudgeOptions, openJudge } from "./judge/node-open-judge.ts";
+export { loadJudgePairs, type UnjudgedPair } from "./judge/node-pairs.ts";
+export { defaultTemplate } from "./judge/question.ts";
+export { normalisedWeights, type ObjectiveWeights, paretoFront, weightGrid } from "./objectives.ts";
 export { moduleReward } from "./node-module.ts";
 export { type OpenRewardOptions, openReward } from "./node-open.ts";
 export { type Normalisation, normalisationOf, statisticsOf, withNormalisation } from "./normalisation.ts";
 export { plackettLuceLosses } from "./plackett-luce.ts";
 export { type Pooling, poolingOf, poolings } from "./pooling.ts";
-export { type RemoteOptions, type RemoteParts, remoteReward } from "./remote.ts";
+export type { RemoteParts } from "./post.ts";
+export { type RemoteOptions, remoteReward } from "./remote.ts";
 export {
   checked,
   type OpenedReward,

@@ -28,6 +28,8 @@ export interface OpenRewardOptions {
   /** Where paths of modules and folders begin. Default: the working directory. */
   readonly baseDir?: string;
   readonly signal?: AbortSignal;
+  /** Something that a person should know, in one sentence. */
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -44,6 +46,10 @@ const modelOptions = z.strictObject({
   /** Of an ensemble: another way than its own to combine the members' scores. */
   combine: z.enum(combinations).optional(),
   lambda: number().optional(),
+  /** What a response costs for each deviation that it is further from the training responses than these are. */
+  unusual_penalty: number().optional(),
+  /** Of several objectives: what each counts, or "row": the column `weights` of each prompt. */
+  weights: z.union([z.literal("row"), z.record(z.string(), z.number())]).optional(),
 });
 
 type Opener<K extends ParsedReward["kind"]> = (
@@ -82,7 +88,7 @@ const open = async (parsed: ParsedReward, options: OpenRewardOptions): Promise<O
 
 async function openModel(
   { name, model, options: given }: Extract<ParsedReward, { kind: "model" }>,
-  { engine, tokenizer, baseDir = ".", signal }: OpenRewardOptions,
+  { engine, tokenizer, baseDir = ".", signal, onWarning }: OpenRewardOptions,
 ): Promise<OpenedReward> {
   const folder = resolve(baseDir, model);
   const isFolder = existsSync(folder);
@@ -98,12 +104,15 @@ async function openModel(
     );
   }
   if (!engine) throw new RewardError(`reward ${model}: a reward model needs an engine, none was given`);
-  const { batch_size, ...combination } = parseOptions(`reward ${model}`, modelOptions, given);
+  const { batch_size, unusual_penalty, weights, ...combination } = parseOptions(`reward ${model}`, modelOptions, given);
   checkCombination(combination);
   const scoring = {
     engine,
     ...(tokenizer && { policyTokenizer: tokenizer }),
     ...(batch_size !== undefined && { batchSize: batch_size }),
+    ...(unusual_penalty !== undefined && { unusualPenalty: unusual_penalty }),
+    ...(weights !== undefined && { weights }),
+    ...(onWarning && { onWarning }),
   };
   const reading = signal ? { signal } : {};
   if (!isFolder || !isEnsemble(folder)) {

@@ -9,7 +9,7 @@ import { parameterSpecs, tokenSpec } from "../models/model.ts";
 import { withScoreHead } from "../models/score-head.ts";
 import { type Pooling, poolingOf, poolings } from "./pooling.ts";
 import { rewardsOf, rowBatchSpec } from "./reward-model.ts";
-import { paddedRows } from "./scorer.ts";
+import { paddedRows } from "./rows.ts";
 
 let engine: LocalEngine;
 beforeAll(async () => {

@@ -3,8 +3,8 @@
  * length. Rows of like length run together, so that little is padding; those of a decoder that scores the last token run
  * ragged, and its last layer asks for those tokens alone.
  */
-import { packRuns, raggedArrays, raggedRows, raggedSpecs } from "../data/packed-rows.ts";
-import { compile, type Engine, type HostArray, hostArray, unflatten } from "../graph/index.ts";
+import { raggedSpecs } from "../data/packed-rows.ts";
+import { compile, type Engine, type HostArray, unflatten } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
 import type { RaggedBatch } from "../models/families/ragged.ts";
@@ -14,6 +14,8 @@ import { type Normalisation, normalisationsOf } from "./normalisation.ts";
 import { poolingOf } from "./pooling.ts";
 import { RewardError } from "./reward.ts";
 import { pooledStates, type RowBatch, rowBatchSpec } from "./reward-model.ts";
+import { paddedRows, raggedEnds } from "./rows.ts";
+import { featureStatisticsOf, squaredDistances, unusualness } from "./unusual.ts";
 
 /** What of a model a scorer needs. */
 export type ScoredModel = Pick<Model, "config" | "parameters" | "name">;
@@ -46,8 +48,15 @@ export interface HeadScorer {
   readonly names: readonly string[];
   /** Of each head the scores of all rows, each normalised on its own, or raw. */
   scores(rows: readonly ArrayLike<number>[], options?: ScoresOptions): Promise<number[][]>;
+  /** The same, and how unusual each row is (unusual.ts), where the model knows what is usual. */
+  judged(rows: readonly ArrayLike<number>[], options?: ScoresOptions): Promise<JudgedRows>;
   readonly normalisations: readonly Normalisation[];
   dispose(): Promise<void>;
+}
+
+export interface JudgedRows {
+  readonly scores: number[][];
+  readonly unusual?: number[];
 }
 
 /**
@@ -88,6 +97,7 @@ export async function createHeadScorer(
       `${name}: a reward model with one score is required, this is a language model; train it with attune reward`,
     );
   const normalisations = normalisationsOf(config);
+  const usual = featureStatisticsOf(config);
   const ragged = !families[config.family].encoder && poolingOf(config) === "last";
   const batchOf = ragged ? raggedEnds : paddedRows;
   const program = await engine.load(
@@ -96,33 +106,40 @@ export async function createHeadScorer(
         const states = ragged
           ? hiddenStates(config, params, batch as unknown as RaggedBatch)
           : pooledStates(config, params, batch as unknown as RowBatch); // [R, C]
-        return { scores: scoresOf(config, params, states) }; // [R, K]
+        const scores = scoresOf(config, params, states); // [R, K]
+        return { scores, ...(usual && { distances: squaredDistances(params, states) }) };
       },
       [parameterSpecs(config), ragged ? raggedSpecs : rowBatchSpec()] as const,
       { provider: engine.provider, freeze: { 0: unflatten(parameters) } },
     ),
   );
+  const judged: HeadScorer["judged"] = async (rows, { raw = false, signal } = {}) => {
+    checkLengths(rows, config.maxPositions, name);
+    const order = rows.map((_, i) => i);
+    order.sort((a, b) => lengthAt(rows, b) - lengthAt(rows, a) || a - b);
+    const out = normalisations.map(() => new Array<number>(rows.length));
+    const unusual = new Array<number>(rows.length);
+    for (let from = 0; from < order.length; from += batchSize) {
+      signal?.throwIfAborted();
+      const members = order.slice(from, from + batchSize);
+      const batch = batchOf(members.map((i) => rows[i] as ArrayLike<number>));
+      const found = await engine.run(program, [{}, batch]);
+      const { data } = found.scores as HostArray<"float32">;
+      for (const [head, scores] of out.entries()) {
+        const { mean, std } = raw ? { mean: 0, std: 1 } : (normalisations[head] as Normalisation);
+        for (const [k, i] of members.entries()) scores[i] = ((data[k * heads + head] as number) - mean) / std;
+      }
+      if (!usual) continue;
+      const distances = (found.distances as HostArray<"float32">).data;
+      for (const [k, i] of members.entries()) unusual[i] = unusualness(distances[k] as number, usual);
+    }
+    return { scores: out, ...(usual && { unusual }) };
+  };
   return {
     normalisations,
     names: headNames(config),
-    async scores(rows, { raw = false, signal } = {}) {
-      checkLengths(rows, config.maxPositions, name);
-      const order = rows.map((_, i) => i);
-      order.sort((a, b) => lengthAt(rows, b) - lengthAt(rows, a) || a - b);
-      const out = normalisations.map(() => new Array<number>(rows.length));
-      for (let from = 0; from < order.length; from += batchSize) {
-        signal?.throwIfAborted();
-        const members = order.slice(from, from + batchSize);
-        const batch = batchOf(members.map((i) => rows[i] as ArrayLike<number>));
-        const { data } = (await engine.run(program, [{}, batch])).scores as HostArray<"float32">;
-        for (const [head, scores] of out.entries()) {
-          const { mean, std } = raw ? { mean: 0, std: 1 } : (normalisations[head] as Normalisation);
-          for (const [k, i] of members.entries())
-            scores[i] = ((data[k * heads + head] as number) - mean) / std;
-        }
-      }
-      return out;
-    },
+    scores: async (rows, options) => (await judged(rows, options)).scores,
+    judged,
     dispose: () => engine.unload(program),
   };
 }
@@ -141,27 +158,4 @@ function checkLengths(rows: readonly ArrayLike<number>[], longest: number, name:
     throw new RewardError(
       `${name}: rows of 1 to ${longest} tokens, its context, are required, row ${bad + 1} has ${lengthAt(rows, bad)}`,
     );
-}
-
-/** Rows as a ragged batch, of which the last tokens are read. */
-function raggedEnds(rows: readonly ArrayLike<number>[]) {
-  const packed = packRuns(rows.map((row) => ({ prompt: [], branches: [row] })));
-  const ends = packed.starts.map(({ branches }, i) => (branches[0] as number) + lengthAt(rows, i) - 1);
-  return raggedArrays(raggedRows(packed, ends));
-}
-
-/** Rows as a batch, padded on the right with zeros, which nothing reads. */
-export function paddedRows(rows: readonly ArrayLike<number>[]): Record<"input_ids" | "lengths", HostArray> {
-  const length = Math.max(...rows.map((row) => row.length));
-  const ids = new BigInt64Array(rows.length * length);
-  for (const [r, row] of rows.entries())
-    for (let t = 0; t < row.length; t++) ids[r * length + t] = BigInt(row[t] as number);
-  return {
-    input_ids: hostArray("int64", [rows.length, length], ids),
-    lengths: hostArray(
-      "int64",
-      [rows.length],
-      rows.map((row) => row.length),
-    ),
-  };
 }

@@ -2,6 +2,7 @@
  * How a reward is written down, in a recipe or on the command line:
  *
  *     runs/rm, org/name                  a reward model: a folder, or a hub id
+ *     model:runs/rm?unusual_penalty=1    the same with options
  *     rule:length_band?min=5&max=30      a rule and its options; `length_band` alone will do for one without
  *     ./my-reward.ts#brevity             a function that a module exports (without #: default, or `reward`)
  *     unit_test?column=test              the tests in a column of the row, run on the response's code
@@ -19,7 +20,8 @@
 import { z } from "zod";
 import { type CombineOptions, checkCombination, combinations } from "./ensemble/combine.ts";
 import { parseOptions } from "./parse-options.ts";
-import { placeOf, remoteOptions } from "./remote.ts";
+import { placeOf } from "./post.ts";
+import { remoteOptions } from "./remote.ts";
 import { type Reward, RewardError } from "./reward.ts";
 import { isRule } from "./rules/index.ts";
 import { number } from "./rules/rule.ts";
@@ -89,6 +91,10 @@ function parseText(text: string): ParsedReward {
   if (spec === "world:gold") return { kind: "gold", name: spec };
   if (unitTest.test(spec)) return parseUnitTest(spec);
   if (spec.startsWith("rule:")) return parseRule(spec.slice("rule:".length));
+  if (spec.startsWith("model:")) {
+    const [model = "", query = ""] = spec.slice("model:".length).split(/\?(.*)/s) as [string, string?];
+    return parseObject({ ...Object.fromEntries(new URLSearchParams(query)), model });
+  }
   const several = ensembleOfText(spec);
   if (several) return parseEnsemble(several);
   if (/^https?:\/\//i.test(spec)) return parseObject({ url: spec });

@@ -29,6 +29,25 @@ export interface RewardOptions
    * Default 1. An ensemble of models of their own is trained by `rewardEnsemble`.
    */
   readonly heads?: number;
+  /**
+   * What is learned from. "bradley_terry": pairs, also every two responses of a ranking or of a prompt's ratings.
+   * "plackett_luce": whole rankings (of pairs and ratings too). "regression": ratings as they are. Held-out data is
+   * always measured as pairs. Default "bradley_terry".
+   */
+  readonly lossType?: RewardLossType;
+  /** Pairs that are made of ratings get this times the difference of the ratings as their margin. Default 0. */
+  readonly ratingMargin?: number;
+  /**
+   * Heads with labels of their own, such as helpful, harmless and honest, beside one for the overall preference; what
+   * the pairs say of each stands in their rows (reward/reward-objectives.ts).
+   */
+  readonly objectives?: readonly string[];
+  /** Share of the features that each head does not see, drawn anew at each step. Default 0. */
+  readonly headDropout?: number;
+  /** Weight of the squared norm of a margin's gradient by the tokens' embeddings; a step then takes twice as long. Default 0. */
+  readonly gradientPenalty?: number;
+  /** Save what usual responses look like with the model, so that unusual ones can be penalised (reward/unusual.ts). Default false. */
+  readonly featureStatistics?: boolean;
   /** Save mean and std with the model, so that its scores have mean 0 and std 1 on some responses. Default true. */
   readonly normalizeRewards?: boolean;
   /**
@@ -37,6 +56,9 @@ export interface RewardOptions
    */
   readonly normalizeData?: DataInput;
 }
+
+export const rewardLossTypes = ["bradley_terry", "plackett_luce", "regression"] as const;
+export type RewardLossType = (typeof rewardLossTypes)[number];
 
 /** Defaults, as the help texts print them. */
 export const rewardDefaults = {
@@ -49,5 +71,11 @@ export const rewardDefaults = {
   tieShare: 1 / 3,
   normalizeRewards: true,
   heads: 1,
+  lossType: "bradley_terry",
+  ratingMargin: 0,
+  labelSmoothing: 0,
+  headDropout: 0,
+  gradientPenalty: 0,
+  featureStatistics: false,
   ...combineDefaults,
 } as const satisfies Partial<RewardOptions>;

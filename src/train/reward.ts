@@ -8,27 +8,30 @@
  * held-out pairs is measured.
  */
 import { loadDataset } from "../data/dataset.ts";
-import { selected } from "../data/list.ts";
+import type { RowList } from "../data/list.ts";
+import { overall } from "../data/objective-labels.ts";
 import type { Pair } from "../data/pair.ts";
-import { loadPreferences, type PreferenceDataset } from "../data/preferences.ts";
+import type { PreferenceDataset } from "../data/preferences.ts";
 import { evaluateRewardModel, type RewardModelReport } from "../evaluate/reward-model.ts";
 import type { Engine } from "../graph/index.ts";
 import { type Model, merged } from "../models/load.ts";
 import { withScoreHead } from "../models/score-head.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { type CombineOptions, checkCombination } from "../reward/ensemble/combine.ts";
+import { checkCombination } from "../reward/ensemble/combine.ts";
 import { statisticsOf, withNormalisation } from "../reward/normalisation.ts";
 import { createHeadScorer } from "../reward/scorer.ts";
+import { withFeatureStatistics } from "../reward/unusual.ts";
 import { TrainError } from "./errors.ts";
 import { type FitResult, fitRows } from "./loop/fit.ts";
 import { textModelOf } from "./loop/text-model.ts";
 import { type Course, type TrainerHooks, withDefaults } from "./loop/trainer-options.ts";
-import { layoutOf, type PairLayout, responseIds, rewardRows, rewardSpec } from "./reward/reward-batch.ts";
-import { rewardLoss } from "./reward/reward-loss.ts";
+import { dropoutSpec, withDropout } from "./reward/head-dropout.ts";
+import { type FullOptions, pairTask, type RewardDataset, rewardTasks } from "./reward/reward-tasks.ts";
 import { type RewardOptions, rewardDefaults } from "./reward-options.ts";
 
 export interface RewardStart extends Course {
-  readonly train: PreferenceDataset;
+  /** Pairs, rankings or ratings, whatever is learned from. */
+  readonly train: RewardDataset;
   readonly eval?: PreferenceDataset;
   readonly tokenizer: Tokenizer;
 }
@@ -39,7 +42,7 @@ export interface RewardResult extends FitResult {
   /** Of the held-out pairs, when there are some. */
   readonly report?: RewardModelReport;
   /** Held-out pairs, as they were measured. */
-  readonly heldOut?: PreferenceDataset["pairs"];
+  readonly heldOut?: RowList<Pair>;
 }
 
 /**
@@ -50,22 +53,20 @@ export interface RewardResult extends FitResult {
  * const { model, report } = await reward({ model: await loadModel("my-model"), data: "pairs.jsonl" });
  */
 export async function reward(options: RewardOptions, hooks: RewardHooks = {}): Promise<RewardResult> {
-  const o = withDefaults(rewardDefaults, options);
-  checkCombination(o);
-  if (o.heads > 1 && !o.normalizeRewards) throw new TrainError(unnormalised);
+  const o: FullOptions = withDefaults(rewardDefaults, options);
+  checkRewardOptions(o);
   const text = textModelOf(o.model, options, { trainer: "reward", defaultLength: o.maxLength });
   const { tokenizer, maxLength, reading } = text;
+  const names = headNamesOf(o);
   const model = withScoreHead(text.model, {
     seed: o.seed,
-    numLabels: o.heads,
-    head: o.newHead || o.heads > 1 ? "random" : "keep",
-    entries: { ...fresh, ...(o.pooling && { pooling: o.pooling }), ...(o.heads > 1 && ensembleEntries(o)) },
+    numLabels: names.length,
+    head: o.newHead || names.length > 1 ? "random" : "keep",
+    entries: { ...fresh, ...(o.pooling && { pooling: o.pooling }), ...(names.length > 1 && severalHeads(names, o)) },
   });
-  const load = async (data: RewardOptions["data"]) =>
-    countedTies(await loadPreferences(data, tokenizer, { ...o, ...reading }), o.ties, hooks.onWarning);
-  const train = await load(o.data);
-  const held = o.evalData === undefined ? undefined : await load(o.evalData);
-  const layout = layoutOf(model.config, factsOf([train, ...(held ? [held] : [])]));
+  const place = { config: model.config, tokenizer, reading: { ...o, ...reading }, onWarning: hooks.onWarning };
+  const task = await rewardTasks[o.lossType](o, place);
+  const held = o.evalData === undefined ? undefined : await pairTask({ ...o, data: o.evalData, gradientPenalty: 0 }, place);
   const normalizeRows =
     o.normalizeData === undefined
       ? undefined
@@ -74,42 +75,52 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
   let report: RewardModelReport | undefined;
   const finish = async (trained: Model, engine: Engine): Promise<Model> => {
     let final = merged(trained);
+    const batchSize = o.evalBatchSize && { batchSize: o.evalBatchSize };
     if (o.normalizeRewards) {
       const rows = normalizeRows
         ? [...normalizeRows.unpacked].map(({ ids }) => ids)
-        : responsesOf((held ?? train).pairs);
-      final = withNormalisation(
-        final,
-        (await rawScores(engine, final, rows, o.evalBatchSize)).map(statisticsOf),
-      );
+        : (held ?? task).responses();
+      final = withNormalisation(final, (await rawScores(engine, final, rows, o.evalBatchSize)).map(statisticsOf));
     }
+    if (o.featureStatistics) final = await withFeatureStatistics(engine, final, task.responses(), batchSize || {});
     if (held)
       report = await evaluateRewardModel(engine, final, held.pairs, {
-        ...(o.evalBatchSize && { batchSize: o.evalBatchSize }),
-        combine: o.combine,
-        lambda: o.lambda,
+        ...batchSize,
+        ...(o.objectives ? { objectives: names } : { combine: o.combine, lambda: o.lambda }),
       });
     return final;
   };
+  const { seed } = o;
+  const dropout = { share: o.headDropout, heads: names.length, width: model.config.hiddenSize, seed };
+  const isDropping = o.headDropout > 0;
   const result = await fitRows(
     {
       model,
-      loss: rewardLoss(model.config, o),
-      batchSpec: rewardSpec(layout),
-      rows: rewardRows(train.pairs, layout),
-      held: held && rewardRows(held.pairs, layout),
+      loss: task.loss,
+      batchSpec: { ...task.batchSpec, ...(isDropping && { keep: dropoutSpec(dropout, task.slots) }) },
+      rows: isDropping ? withDropout(task.rows, dropout, task.slotsOf) : task.rows,
+      held: held?.rows,
+      heldTask: held && { loss: held.loss, batchSpec: held.batchSpec },
       fingerprint: {
         maxLength,
         ties: o.ties,
         tieShare: o.tieShare,
         centerRewardsCoefficient: o.centerRewardsCoefficient,
-        ...(o.heads > 1 && { heads: o.heads }),
-        ...layout,
+        ...(names.length > 1 && { heads: names.join() }),
+        ...(o.lossType !== "bradley_terry" && { lossType: o.lossType }),
+        ...(o.labelSmoothing > 0 && { labelSmoothing: o.labelSmoothing }),
+        ...(isDropping && { headDropout: o.headDropout }),
+        ...(o.gradientPenalty > 0 && { gradientPenalty: o.gradientPenalty }),
+        ...task.layout,
       },
       finish,
     },
     o,
-    { ...hooks, onStart: (course) => hooks.onStart?.({ ...course, train, eval: held, tokenizer }) },
+    {
+      ...hooks,
+      onStart: (course) =>
+        hooks.onStart?.({ ...course, train: task.dataset, ...(held && { eval: held.dataset }), tokenizer }),
+    },
   );
   return { ...result, ...(report && { report }), ...(held && { heldOut: held.pairs }) };
 }
@@ -118,61 +129,46 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
 export const unnormalised =
   "normalize_rewards: true is required for an ensemble, whose members' scores are on no common scale otherwise";
 
-/** Entries of config.json that belong to the reward model that training began with. */
-const fresh = { mean: undefined, std: undefined, ensemble: undefined };
+/** @throws TrainError for options that cannot be meant together */
+function checkRewardOptions(o: FullOptions): void {
+  checkCombination(o);
+  if (o.heads > 1 && !o.normalizeRewards) throw new TrainError(unnormalised);
+  if (!(o.headDropout >= 0 && o.headDropout < 1))
+    throw new TrainError(`head_dropout: a share from 0 to below 1 is required, got ${o.headDropout}`);
+  if (!(o.gradientPenalty >= 0))
+    throw new TrainError(`gradient_penalty: a number of at least 0 is required, got ${o.gradientPenalty}`);
+  const refuse = (what: string, why: string) => {
+    throw new TrainError(`${what}: ${why}`);
+  };
+  if (o.objectives && o.heads > 1)
+    refuse("objectives", "heads are members or objectives, not both; train members with backbones of their own");
+  if (o.objectives && o.lossType !== "bradley_terry") refuse("objectives", "pairs are required, loss_type bradley_terry");
+  if (o.gradientPenalty > 0 && o.lossType !== "bradley_terry")
+    refuse("gradient_penalty", "pairs are required, loss_type bradley_terry: it is a penalty on their margins");
+}
 
-/** What config.json says of heads that are an ensemble. */
-function ensembleEntries({ heads, combine, lambda }: Required<CombineOptions> & { readonly heads: number }) {
-  const names = Array.from({ length: heads }, (_, i) => `member ${i + 1}`);
+/** What the model's scores are called. */
+const headNamesOf = ({ heads, objectives }: FullOptions): string[] =>
+  objectives
+    ? [...objectives.filter((name) => name !== overall), overall]
+    : Array.from({ length: heads }, (_, i) => `member ${i + 1}`);
+
+/** Entries of config.json that belong to the reward model that training began with. */
+const fresh = {
+  mean: undefined,
+  std: undefined,
+  ensemble: undefined,
+  objectives: undefined,
+  feature_statistics: undefined,
+};
+
+/** What config.json says of heads that are an ensemble, or objectives. */
+function severalHeads(names: readonly string[], { objectives, combine, lambda }: FullOptions) {
   return {
-    ensemble: { combine, lambda },
+    ...(objectives ? { objectives: { weights: { [overall]: 1 } } } : { ensemble: { combine, lambda } }),
     id2label: Object.fromEntries(names.map((name, i) => [String(i), name])),
     label2id: Object.fromEntries(names.map((name, i) => [name, i])),
   };
-}
-
-/** What the pairs bring besides their tokens. */
-function factsOf(datasets: readonly PreferenceDataset[]): Pick<PairLayout, "margin" | "tie"> {
-  let [margin, tie] = [false, false];
-  for (const { pairs } of datasets)
-    for (const pair of pairs) {
-      margin ||= pair.margin !== undefined;
-      tie ||= pair.tie === true;
-    }
-  return { margin, tie };
-}
-
-/** The pairs without ties, where these are dropped. */
-function countedTies(
-  dataset: PreferenceDataset,
-  ties: NonNullable<RewardOptions["ties"]>,
-  onWarning: RewardHooks["onWarning"],
-): PreferenceDataset {
-  if (ties !== "drop") return dataset;
-  const { pairs } = dataset;
-  const kept = [...pairs].flatMap(({ tie }, i) => (tie ? [] : [i]));
-  if (kept.length === pairs.length) return dataset;
-  if (kept.length === 0)
-    throw new TrainError(
-      "reward: all pairs are ties, which ties = drop leaves out; choose davidson or rao_kupper",
-    );
-  onWarning?.(
-    `${pairs.length - kept.length} of ${pairs.length} pairs are ties and are left out; ties = davidson or rao_kupper count them`,
-  );
-  return { ...dataset, pairs: selected(kept, (i) => pairs.at(i) as Pair) };
-}
-
-const normalisedOn = 512; // pairs
-
-/** Rows of both responses of at most so many pairs, evenly taken. */
-function responsesOf(pairs: PreferenceDataset["pairs"]): Int32Array[] {
-  const step = Math.max(1, pairs.length / normalisedOn);
-  const rows: Int32Array[] = [];
-  for (let at = 0; at < pairs.length; at += step) {
-    const pair = pairs.at(Math.floor(at)) as Pair;
-    rows.push(responseIds(pair, "chosen"), responseIds(pair, "rejected"));
-  }
-  return rows;
 }
 
 /** Of each head the scores of all rows, as trained. */

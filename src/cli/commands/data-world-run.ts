@@ -21,6 +21,7 @@ interface Options {
   readonly noise: number;
   readonly ties?: boolean;
   readonly margins?: boolean;
+  readonly axes?: boolean;
   readonly overwrite?: boolean;
 }
 

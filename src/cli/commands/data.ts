@@ -32,6 +32,7 @@ function registerWorld(data: Command): void {
     .option(...rows("--held-out <n>", "each held-out file: prompts, pairs (without noise) and answers", 700))
     .option("--noise <share>", "share of preference labels that are turned round", fraction, 0)
     .option("--ties", "keep pairs that the annotator cannot tell apart, with tie: true")
+    .option("--axes", "say how helpful, harmless and honest both answers are, for reward --objectives")
     .option("--margins", "say in a column margin how much better the chosen answer is")
     .option("--overwrite", "replace files that are there")
     .action(lazily(async () => (await import("./data-world-run.ts")).runDataWorld));

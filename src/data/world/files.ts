@@ -20,6 +20,8 @@ export interface WorldCounts {
   readonly ties?: boolean;
   /** A column of how far apart the annotator found the two. */
   readonly margins?: boolean;
+  /** Columns of what the gold scorer gives both by axis. */
+  readonly axes?: boolean;
 }
 
 export interface WorldFile {
@@ -30,19 +32,19 @@ export interface WorldFile {
 
 /** Every file; one is a function of the seed, and a longer one begins with a shorter one. */
 export function worldFiles(world: World, counts: WorldCounts): WorldFile[] {
-  const { noise = 0, ties = false, margins = false, heldOut = 0 } = counts;
+  const { noise = 0, ties = false, margins = false, axes = false, heldOut = 0 } = counts;
   const split = "held-out";
   const files: Record<string, () => readonly object[]> = {
     pretrain: () => world.corpus(counts.pretrain ?? 0),
     sft: () => world.demonstrations(counts.sft ?? 0),
-    preferences: () => world.preferences(counts.preferences ?? 0, { noise, ties, margins }),
+    preferences: () => world.preferences(counts.preferences ?? 0, { noise, ties, margins, axes }),
     rankings: () => world.rankings(counts.rankings ?? 0),
     ratings: () => world.ratings(counts.ratings ?? 0),
     prompts: () => world.prompts(counts.prompts ?? 0),
     arithmetic: () => world.arithmetic(counts.arithmetic ?? 0),
     "held-out": () => world.prompts(heldOut, { split }),
     "sft-held-out": () => world.demonstrations(heldOut, { split }),
-    "preferences-held-out": () => world.preferences(heldOut, { split }),
+    "preferences-held-out": () => world.preferences(heldOut, { split, axes }),
     "arithmetic-held-out": () => world.arithmetic(counts.arithmetic ? heldOut : 0, { split }),
   };
   return Object.entries(files).map(([name, make]) => ({ name, make }));

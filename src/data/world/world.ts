@@ -8,7 +8,7 @@ import { annotators, compare, opinion, tieBelow } from "./annotators.ts";
 import { answer, drawLevel, type LevelMix, respond, twoAnswers, type WorldResponse } from "./answers.ts";
 import { createDraw, type Draw } from "./draw.ts";
 import { type GoldScore, goldScore } from "./gold.ts";
-import { type KindName, type Level, levels } from "./kind.ts";
+import { type Axis, axes, type KindName, type Level, levels } from "./kind.ts";
 import { kinds } from "./kinds/index.ts";
 import { type Asked, drawPrompt, type Split } from "./prompt.ts";
 import { townStories } from "./stories.ts";
@@ -36,6 +36,9 @@ export interface PreferenceRow extends PromptRow {
   readonly rejected: string;
   /** How much better the chosen one seems to the annotator; where it was asked for. */
   readonly margin?: number;
+  /** What the gold scorer gives them by axis; where it was asked for. */
+  readonly scores_chosen?: Readonly<Record<Axis, number>>;
+  readonly scores_rejected?: Readonly<Record<Axis, number>>;
   readonly tie: boolean;
   readonly level_chosen: Level;
   readonly level_rejected: Level;
@@ -67,6 +70,8 @@ export interface PreferenceOptions {
   readonly ties?: boolean;
   /** Say by how much the chosen one is better; trainers of reward models read that column. Default false. */
   readonly margins?: boolean;
+  /** Say how helpful, harmless and honest both are; a reward model of several objectives learns from that. Default false. */
+  readonly axes?: boolean;
   readonly split?: Split;
 }
 
@@ -108,6 +113,9 @@ const streams = {
   arithmetic: 8,
 };
 
+const axisScores = (score: GoldScore): Record<Axis, number> =>
+  Object.fromEntries(axes.map((axis) => [axis, Math.round(score[axis] * 1e4) / 1e4])) as Record<Axis, number>;
+
 export function createWorld({ seed = 42 }: WorldOptions = {}): World {
   const streamOf = (stream: keyof typeof streams, split: Split, i: number): Draw =>
     createDraw(seed, streams[stream], split === "train" ? 0 : 1, i);
@@ -148,7 +156,7 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
           answer: sums.solution?.(asked.task as never) as string,
         };
       }),
-    preferences: (count, { noise = 0, ties = false, margins = false, split = "train" } = {}) =>
+    preferences: (count, { noise = 0, ties = false, margins = false, axes: withAxes = false, split = "train" } = {}) =>
       rows(count, "preferences", split, (asked, draw) => {
         for (;;) {
           const [a, b] = twoAnswers(asked, draw);
@@ -163,6 +171,10 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
           return {
             chosen: chosen.completion,
             rejected: rejected.completion,
+            ...(withAxes && {
+              scores_chosen: axisScores(verdict.first ? goldA : goldB),
+              scores_rejected: axisScores(verdict.first ? goldB : goldA),
+            }),
             ...(margins && { margin: Math.round(verdict.margin * 1e4) / 1e4 }),
             tie: verdict.tie,
             level_chosen: chosen.level,

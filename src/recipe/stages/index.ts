@@ -7,6 +7,7 @@ import { grpoStage, reinforceStage, rlooStage } from "./online/groups.ts";
 import { multiTurnStage } from "./online/multi-turn.ts";
 import { nashMdStage, onlineDpoStage } from "./online/pairwise.ts";
 import { trpoStage } from "./online/trpo.ts";
+import { labelStage } from "./label.ts";
 import { pairsStage } from "./pairs.ts";
 import { ppoStage } from "./ppo.ts";
 import { cpoStage, simpoStage } from "./preference/cpo.ts";
@@ -24,6 +25,7 @@ export const stageKinds: Readonly<Record<string, StageKind>> = Object.fromEntrie
     sftStage,
     rewardStage,
     pairsStage,
+    labelStage,
     bestOfStage,
     ppoStage,
     reinforceStage,

@@ -5,7 +5,7 @@ import { chatTemplateFrom } from "../../models/chat/node-template.ts";
 import { combinations } from "../../reward/ensemble/combine.ts";
 import { rewardEnsemble } from "../../train/reward/reward-ensemble.ts";
 import { type RewardStart, reward } from "../../train/reward.ts";
-import { rewardDefaults as d } from "../../train/reward-options.ts";
+import { rewardDefaults as d, rewardLossTypes } from "../../train/reward-options.ts";
 import {
   adapterKeys,
   choice,
@@ -48,6 +48,25 @@ export const rewardStage = stageKind({
       },
     ),
     lambda: fromZero("of uwo: what the variance over the members costs", { default: d.lambda }),
+    loss_type: choice(
+      rewardLossTypes,
+      "what is learned from: pairs (also every two of a ranking or a prompt's ratings), whole rankings, or ratings",
+      { default: d.lossType },
+    ),
+    rating_margin: fromZero("pairs made of ratings get this times their difference as margin", {
+      default: d.ratingMargin,
+    }),
+    objectives: texts("heads with labels of their own beside the overall one, such as helpful, harmless, honest"),
+    label_smoothing: share("share of labels that is taken to be the wrong way round", { default: d.labelSmoothing }),
+    head_dropout: share("share of features that a head does not see, drawn anew at each step", {
+      default: d.headDropout,
+    }),
+    gradient_penalty: fromZero("weight of the squared norm of a margin's gradient by the embeddings", {
+      default: d.gradientPenalty,
+    }),
+    feature_statistics: flag("save what usual responses look like, for unusual_penalty of a reward", {
+      default: d.featureStatistics,
+    }),
     center_rewards_coefficient: fromZero("weight of (r_chosen + r_rejected)^2, which keeps scores near 0", {
       default: d.centerRewardsCoefficient,
     }),
@@ -70,7 +89,7 @@ export const rewardStage = stageKind({
   answers: false,
   shown: ["loss", "accuracy", "eval_accuracy", "margin"],
   next: (output) => `the reward model is in ${output}; try: attune score --model ${output} --data FILE`,
-  async run({ normalize_data, members = 1, shared_backbone, ...keys }, context) {
+  async run({ normalize_data, members = 1, shared_backbone, objectives, ...keys }, context) {
     let data = { rows: 0, skipped: 0 };
     const train = members === 1 ? reward : rewardEnsemble;
     const {
@@ -81,6 +100,7 @@ export const rewardStage = stageKind({
       {
         ...trainingOptions(keys, context),
         members,
+        ...(objectives !== undefined && { objectives: listed(objectives) }),
         ...(shared_backbone !== undefined && { sharedBackbone: shared_backbone }),
         model: await context.model(keys.model as string),
         data: context.data(keys.data as string),
@@ -90,11 +110,15 @@ export const rewardStage = stageKind({
       },
       trainingHooks(context, ({ train, eval: held, tokenizer, totalSteps, step, tokens }: RewardStart) => {
         data = { rows: train.rows, skipped: train.skipped.length };
-        const preflight = preferencePreflight(train, tokenizer);
-        return { preflight, ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
+        const preflight = "pairs" in train ? preferencePreflight(train, tokenizer) : undefined;
+        return { ...(preflight && { preflight }), ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
       }),
     );
     const isFolder = members > 1 && !shared_backbone;
     return { ...result, data, ...(report && { rewardModel: report }), ...(isFolder && { members }) };
   },
 });
+
+/** `helpful,harmless` on the command line is a list too. */
+const listed = (names: string | readonly string[]): string[] =>
+  [names].flat().flatMap((name) => name.split(",").map((part) => part.trim()));

@@ -26,7 +26,7 @@ import {
   withDefaults,
 } from "./trainer-options.ts";
 
-export interface Fit<Row> {
+export interface Fit<Row, Held = Row> {
   readonly model: Model;
   /** Over the whole parameter tree and a batch; divided by `num_items` of the batch. */
   readonly loss: Loss;
@@ -38,7 +38,9 @@ export interface Fit<Row> {
   readonly summary?: ((sums: Record<string, number>) => Record<string, number>) | undefined;
   readonly rows: Rows<Row>;
   /** Held-out rows; what is measured on them is loss and metrics of training, with `eval_` before their names. */
-  readonly held?: Rows<Row> | undefined;
+  readonly held?: Rows<Held> | undefined;
+  /** Of held-out rows that are not like those of training. Default: `loss` and `batchSpec`. */
+  readonly heldTask?: { readonly loss: Loss; readonly batchSpec: Tree<TensorSpec> } | undefined;
   /** What else must be the same when a run goes on: beta, maximal length, ... */
   readonly fingerprint?: Fingerprint;
   /** Runs when engine and run folder are there, before the first step; rows that need a model's say get it here. */
@@ -66,8 +68,8 @@ export interface FitResult {
  * @param options the trainer's, over its own defaults
  * @throws TrainError with what is required, what came and what to do
  */
-export async function fitRows<Row>(
-  task: Fit<Row>,
+export async function fitRows<Row, Held = Row>(
+  task: Fit<Row, Held>,
   options: TrainerOptions,
   { signal, onStart, onStep, onWarning }: TrainerHooks<Course>,
 ): Promise<FitResult> {
@@ -133,8 +135,10 @@ export async function fitRows<Row>(
         held &&
         (await heldOutEvaluator({
           engine,
-          loss,
-          batchSpec: { ...batchSpec, ...dialSpecs(dials) },
+          loss: task.heldTask
+            ? withFrozen(chosenLoss({ ...task.heldTask, model }, o), trainable)
+            : loss,
+          batchSpec: { ...(task.heldTask?.batchSpec ?? batchSpec), ...dialSpecs(dials) },
           rows: held,
           batchSize: o.evalBatchSize ?? o.batchSize,
           packing: packing(specsOf(trainable.parameters), optimizer.groupOf),
@@ -197,7 +201,7 @@ export function tellOfResume(
   );
 }
 
-const chosenLoss = <Row>({ loss: usual, model }: Fit<Row>, { loss }: TrainerOptions): Loss =>
+const chosenLoss = ({ loss: usual, model }: Pick<Fit<never>, "loss" | "model">, { loss }: TrainerOptions): Loss =>
   loss ? (params, batch) => loss(params, batch, { config: model.config, usual }) : usual;
 
 /** What else must be the same when a run goes on: how it was optimised, and towards which end its rate falls. */

@@ -17,8 +17,15 @@ export interface Rows<Row> {
   /** How much of what the loss is divided by: labels of a text, 1 of a pair. */
   items(row: Row): number;
   sources(row: Row): readonly Source[];
-  /** The arrays of a batch; `indices` are the rows' places in the list. */
-  collate(rows: readonly Row[], indices: readonly number[]): Tree<HostArray> | Promise<Tree<HostArray>>;
+  /**
+   * The arrays of a batch; `indices` are the rows' places in the list. `step` is that of training, for what is drawn
+   * anew at each; it is undefined where rows are only measured.
+   */
+  collate(
+    rows: readonly Row[],
+    indices: readonly number[],
+    step?: number,
+  ): Tree<HostArray> | Promise<Tree<HostArray>>;
 }
 
 export interface PlanOptions {
@@ -61,7 +68,7 @@ export function planOf<Row>(rows: Rows<Row>, options: PlanOptions): Plan {
       return {
         micro: await Promise.all(
           chunks(indices, batchSize).map((part, i) =>
-            rows.collate(chosen.slice(i * batchSize, (i + 1) * batchSize), part),
+            rows.collate(chosen.slice(i * batchSize, (i + 1) * batchSize), part, step),
           ),
         ),
         items: total(chosen, rows.items),

@@ -12,12 +12,13 @@
  */
 import type { RowList } from "../../data/list.ts";
 import type { Pair } from "../../data/pair.ts";
-import { type HostArray, hostArray, type TensorSpec } from "../../graph/index.ts";
+import { type Dim, type HostArray, hostArray, type TensorSpec } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import { families } from "../../models/families/index.ts";
 import { tokenSpec } from "../../models/model.ts";
 import { type Pooling, poolingOf } from "../../reward/pooling.ts";
 import type { Rows } from "../loop/plan.ts";
+import { collateObjectives } from "./reward-objectives.ts";
 
 /** What of a model a batch depends on, and what pairs bring besides their tokens. */
 export interface PairLayout {
@@ -25,6 +26,8 @@ export interface PairLayout {
   readonly pooling: Pooling;
   readonly margin: boolean;
   readonly tie: boolean;
+  /** Objectives that have labels of their own. */
+  readonly objectives?: readonly string[];
 }
 
 export const layoutOf = (
@@ -44,16 +47,30 @@ const tokens = tokenSpec(["R", "T"]);
  * B pairs in R rows of T tokens. `places` are those of the hidden states [R T] that are scored, [0, b] that of the
  * chosen response of pair b and [1, b] that of the rejected one; a mean has `weights` instead.
  */
-export const rewardSpec = ({ encoder, pooling, margin, tie }: PairLayout): Record<string, TensorSpec> => ({
+export const rewardSpec = ({
+  margin,
+  tie,
+  objectives,
+  ...layout
+}: PairLayout): Record<string, TensorSpec> => ({
+  ...groupSpec(2, layout),
+  ...(objectives && { objectives: { dtype: "float32", shape: [objectives.length, "B"] } as const }),
+  ...(margin && { margin: perPair }),
+  ...(tie && { tie: perPair }),
+});
+
+/** The same for B groups of any number of responses; see `collateGroups`. */
+export const groupSpec = (
+  slots: Dim,
+  { encoder, pooling }: Pick<PairLayout, "encoder" | "pooling">,
+): Record<string, TensorSpec> => ({
   input_ids: tokens,
   position_ids: tokens,
   segment_ids: tokens,
   ...(!encoder && { branch_ids: tokens }),
   ...(pooling === "mean"
-    ? { weights: { dtype: "float32", shape: [2, "B", "R", "T"] } satisfies TensorSpec }
-    : { places: tokenSpec([2, "B"]) }),
-  ...(margin && { margin: perPair }),
-  ...(tie && { tie: perPair }),
+    ? { weights: { dtype: "float32", shape: [slots, "B", "R", "T"] } satisfies TensorSpec }
+    : { places: tokenSpec([slots, "B"]) }),
 });
 
 /** Prompt and response as one row of ids. */
@@ -67,16 +84,27 @@ export function responseIds({ prompt, ...responses }: Pair, side: Side): Int32Ar
 const sides = ["chosen", "rejected"] as const;
 type Side = (typeof sides)[number];
 
-/** A run: a prompt, and the responses of the pair that follow it. */
+/** A prompt, and the responses to it that are scored. */
+export interface ResponseGroup {
+  readonly prompt: Int32Array;
+  readonly responses: readonly Int32Array[];
+}
+
+const groupOf = (pair: Pair): ResponseGroup => ({
+  prompt: pair.prompt,
+  responses: sides.map((side) => pair[side]),
+});
+
+/** A run: a prompt, and the responses of its group that follow it. */
 interface Run {
-  readonly pair: number;
+  readonly group: number;
   readonly prompt: Int32Array;
   readonly responses: readonly { readonly side: number; readonly ids: Int32Array }[];
 }
 
-const runsOf = (pair: Pair, index: number, encoder: boolean): Run[] => {
-  const responses = sides.map((name, side) => ({ side, ids: pair[name] }));
-  const run = (those: Run["responses"]): Run => ({ pair: index, prompt: pair.prompt, responses: those });
+const runsOf = ({ prompt, responses: list }: ResponseGroup, group: number, encoder: boolean): Run[] => {
+  const responses = list.map((ids, side) => ({ side, ids }));
+  const run = (those: Run["responses"]): Run => ({ group, prompt, responses: those });
   return encoder ? responses.map((response) => run([response])) : [run(responses)];
 };
 
@@ -105,19 +133,41 @@ function packed(runs: readonly Run[]): { rows: Run[][]; length: number } {
 export const rewardRows = (pairs: RowList<Pair>, layout: PairLayout): Rows<Pair> => ({
   list: pairs,
   sequences: ({ prompt, chosen, rejected }) => [prompt, chosen, prompt, rejected],
-  shape: (pair) => {
-    const sizes = runsOf(pair, 0, layout.encoder).map(sizeOf);
-    return { rows: sizes.length, length: Math.max(...sizes) };
-  },
+  shape: (pair) => shapeOf(groupOf(pair), layout),
   items: () => 1,
   sources: ({ source }) => [source],
   collate: (rows) => collateRewards(rows, layout),
 });
 
+/** Token rows that a group brings to a batch, and their length. */
+export function shapeOf(group: ResponseGroup, { encoder }: Pick<PairLayout, "encoder">) {
+  const sizes = runsOf(group, 0, encoder).map(sizeOf);
+  return { rows: sizes.length, length: Math.max(...sizes) };
+}
+
 /** The arrays of `rewardSpec`. */
 export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Record<string, HostArray> {
-  const { encoder, pooling, margin, tie } = layout;
-  const { rows, length } = packed(pairs.flatMap((pair, i) => runsOf(pair, i, encoder)));
+  const { margin, tie, objectives } = layout;
+  const perPair = (of: (pair: Pair) => number) => hostArray("float32", [pairs.length], pairs.map(of));
+  return {
+    ...collateGroups(pairs.map(groupOf), 2, layout),
+    ...(objectives && { objectives: collateObjectives(pairs, objectives) }),
+    ...(margin && { margin: perPair((pair) => pair.margin ?? 0) }),
+    ...(tie && { tie: perPair((pair) => (pair.tie ? 1 : 0)) }),
+  };
+}
+
+/**
+ * Groups as token rows, with `places` [slots, groups], or `weights` [slots, groups, R, T] of a mean, for the responses
+ * of each; a slot that a group does not fill reads the first token of the batch.
+ */
+export function collateGroups(
+  groups: readonly ResponseGroup[],
+  slots: number,
+  { encoder, pooling }: Pick<PairLayout, "encoder" | "pooling">,
+): Record<string, HostArray> {
+  const count = groups.length;
+  const { rows, length } = packed(groups.flatMap((group, i) => runsOf(group, i, encoder)));
   const size = rows.length * length;
   const names = ["input_ids", "position_ids", "segment_ids", "branch_ids"] as const;
   const [ids, positions, segments, branches] = names.map(() => new BigInt64Array(size)) as [
@@ -126,11 +176,11 @@ export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Reco
     BigInt64Array,
     BigInt64Array,
   ];
-  const places = new BigInt64Array(2 * pairs.length);
-  const weights = new Float32Array(pooling === "mean" ? 2 * pairs.length * size : 0);
+  const places = new BigInt64Array(slots * count);
+  const weights = new Float32Array(pooling === "mean" ? slots * count * size : 0);
   for (const [r, runs] of rows.entries()) {
     let at = r * length;
-    for (const [segment, { pair, prompt, responses }] of runs.entries()) {
+    for (const [segment, { group, prompt, responses }] of runs.entries()) {
       const put = (list: Int32Array, from: number, branch: number) => {
         for (const [i, id] of list.entries()) {
           ids[at] = BigInt(id);
@@ -144,7 +194,7 @@ export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Reco
       for (const { side, ids: response } of responses) {
         const begin = at;
         put(response, prompt.length, encoder ? 0 : side + 1);
-        const row = side * pairs.length + pair;
+        const row = side * count + group;
         places[row] = BigInt(pooling === "cls" ? start : at - 1);
         if (pooling !== "mean") continue;
         const share = 1 / (prompt.length + response.length);
@@ -154,16 +204,13 @@ export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Reco
     }
   }
   const shape = [rows.length, length];
-  const perPair = (of: (pair: Pair) => number) => hostArray("float32", [pairs.length], pairs.map(of));
   return {
     input_ids: hostArray("int64", shape, ids),
     position_ids: hostArray("int64", shape, positions),
     segment_ids: hostArray("int64", shape, segments),
     ...(!encoder && { branch_ids: hostArray("int64", shape, branches) }),
     ...(pooling === "mean"
-      ? { weights: hostArray("float32", [2, pairs.length, ...shape], weights) }
-      : { places: hostArray("int64", [2, pairs.length], places) }),
-    ...(margin && { margin: perPair((pair) => pair.margin ?? 0) }),
-    ...(tie && { tie: perPair((pair) => (pair.tie ? 1 : 0)) }),
+      ? { weights: hostArray("float32", [slots, count, ...shape], weights) }
+      : { places: hostArray("int64", [slots, count], places) }),
   };
 }

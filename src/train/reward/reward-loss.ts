@@ -1,51 +1,127 @@
 /**
  * The loss of a reward model over a batch of pairs: both responses in one pass, and of each only the pooled hidden
- * state goes through the head. A model with several heads, an ensemble that shares its backbone, has the mean of their
- * losses; its metrics are those of the heads' mean score, and `disagreement` is the variance over the heads.
+ * state goes through the head.
+ *
+ * A model with several heads is an ensemble that shares its backbone, or has several objectives. An ensemble has the
+ * mean of its heads' losses; its metrics are those of the heads' mean score, and `disagreement` is the variance over the
+ * heads. Each objective has labels of its own (reward-objectives.ts).
+ *
+ *     L = mean over heads of L_k + gradient_penalty / n sum over pairs of |d (r_chosen - r_rejected) / d embeddings|^2
+ *
+ * The second term makes the score a smooth function of what is read (double backpropagation, Drucker and LeCun 1992).
  */
 import {
+  add,
   addAll,
   type Dim,
   div,
   gather,
+  gradientOf,
   matmul,
   mul,
   reshape,
   slice,
+  square,
+  sub,
   sum,
   type Tensor,
   type Tree,
   transpose,
-  variance,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
+import { embeddedTokens } from "../../models/embedded-tokens.ts";
 import { hiddenStates, scoresOf, type TokenBatch } from "../../models/model.ts";
 import { type PairLossOptions, pairLoss } from "../../reward/bradley-terry.ts";
 import type { Loss } from "../loop/step.ts";
+import { objectivesLoss } from "./reward-objectives.ts";
+
+export interface RewardLossOptions extends PairLossOptions {
+  /** Weight of the squared norm of the margin's gradient by the tokens' embeddings. Default 0. */
+  readonly gradientPenalty?: number | undefined;
+  /** Names of the heads where each has labels of its own. */
+  readonly objectives?: readonly string[] | undefined;
+}
+
+/** What the scores of a batch's responses are read from: pooled hidden states [slots B, C]. */
+export function groupStates(
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  batch: Tree<Tensor>,
+  slots: number | string,
+): Tensor {
+  const { places, weights } = batch as Record<string, Tensor | undefined>;
+  const all = `${slots}*B`;
+  const hidden = hiddenStates(config, params, batch as unknown as TokenBatch); // [R T, C]
+  return weights
+    ? matmul(reshape(weights, [all, hidden.shape[0] as Dim]), hidden)
+    : gather(hidden, reshape(places as Tensor, [all]));
+}
+
+/**
+ * Scores [slots, B] by each of the model's heads.
+ *
+ * @param states [slots B, C]
+ * @param keep [K, slots B, C]: of dropout, what each head reads of them, scaled up by what is left
+ */
+export function headScores(
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  states: Tensor,
+  slots: number | string,
+  keep?: Tensor,
+): Tensor[] {
+  const heads = config.numLabels as number;
+  const row = (of: Tensor, k: number) => reshape(slice(of, 0, k, k + 1), [slots, "B"]);
+  const scores = (read: Tensor) => transpose(scoresOf(config, params, read), [1, 0]); // [K, slots B]
+  const all = keep ? undefined : scores(states);
+  return Array.from({ length: heads }, (_, k) => {
+    if (!keep) return row(all as Tensor, k);
+    const mask = reshape(slice(keep, 0, k, k + 1), [...states.shape]);
+    return row(scores(mul(states, mask)), k);
+  });
+}
 
 /** Loss over a batch of `rewardSpec` (reward-batch.ts) and `num_items`, the pairs of the whole step. */
 export const rewardLoss =
-  (config: ModelConfig, options: PairLossOptions = {}): Loss =>
+  (config: ModelConfig, options: RewardLossOptions = {}): Loss =>
   (params: Tree<Tensor>, batch: Tree<Tensor>) => {
-    const { places, weights, margin, tie, num_items } = batch as Record<string, Tensor | undefined>;
+    const { gradientPenalty = 0, objectives } = options;
+    const { margin, tie, num_items, keep, input_ids } = batch as Record<string, Tensor | undefined>;
     const items = num_items as Tensor;
-    const hidden = hiddenStates(config, params, batch as unknown as TokenBatch); // [R T, C]
-    const read = weights
-      ? matmul(reshape(weights, ["2*B", hidden.shape[0] as Dim]), hidden)
-      : gather(hidden, reshape(places as Tensor, ["2*B"])); // [2 B, C]
-    const heads = config.numLabels as number;
-    const scores = reshape(transpose(scoresOf(config, params, read), [1, 0]), [heads, 2, "B"]); // [K, 2, B]
-    const side = (of: Tensor, at: number) => reshape(slice(of, -2, at, at + 1), ["B"]);
+    const tokens = gradientPenalty > 0 ? embeddedTokens(config, params, input_ids as Tensor) : undefined;
+    const states = groupStates(
+      config,
+      tokens?.params ?? params,
+      tokens ? { ...batch, input_ids: tokens.input_ids } : batch,
+      2,
+    );
+    const heads = headScores(config, params, states, 2, keep); // K of [2, B]
+    const penalised = (result: ReturnType<Loss>): ReturnType<Loss> => {
+      if (!tokens) return result;
+      const leads = mul(addAll(heads.map((head) => sum(lead(head)))), 1 / heads.length);
+      const [slope] = gradientOf(leads, [tokens.embeddings]) as [Tensor];
+      const penalty = div(sum(square(slope)), items);
+      return {
+        loss: add(result.loss, mul(penalty, gradientPenalty)),
+        metrics: { ...result.metrics, input_gradient: penalty },
+      };
+    };
+    if (objectives) return penalised(objectivesLoss(heads, states, batch, { ...options, objectives }));
     const lossOf = (sides: Tensor) =>
       pairLoss({ chosen: side(sides, 0), rejected: side(sides, 1), margin, tie }, items, options);
-    const members = Array.from({ length: heads }, (_, k) => reshape(slice(scores, 0, k, k + 1), [2, "B"]));
-    if (members.length === 1) return lossOf(members[0] as Tensor);
-    const mean = mul(addAll(members), 1 / heads);
-    return {
-      loss: mul(addAll(members.map((member) => lossOf(member).loss)), 1 / heads),
+    if (heads.length === 1) return penalised(lossOf(heads[0] as Tensor));
+    const scores = addAll(heads);
+    const stacked = heads.map((head) => square(sub(head, mul(scores, 1 / heads.length))));
+    return penalised({
+      loss: mul(addAll(heads.map((head) => lossOf(head).loss)), 1 / heads.length),
       metrics: {
-        ...lossOf(mean).metrics,
-        disagreement: div(sum(variance(scores, 0)), mul(items, 2)),
+        ...lossOf(mul(scores, 1 / heads.length)).metrics,
+        disagreement: div(sum(addAll(stacked)), mul(items, 2 * heads.length)),
       },
-    };
+    });
   };
+
+/** One side [B] of [2, B]. */
+export const side = (of: Tensor, at: number): Tensor => reshape(slice(of, 0, at, at + 1), ["B"]);
+
+const lead = (of: Tensor): Tensor => sub(side(of, 0), side(of, 1));

@@ -8,6 +8,13 @@
  * await reward.score([{ prompt: "Book a table.", completion: "For how many people, and when?" }]); // [1.5]
  */
 export {
+  type Attribution,
+  type AttributionOptions,
+  type Attributor,
+  attributions,
+  createAttributor,
+} from "./attribution/attribution.ts";
+export {
   type PairLossOptions,
   type Pairs,
   pairLoss,

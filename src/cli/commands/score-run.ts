@@ -3,7 +3,10 @@ import { mean, standardDeviation } from "../../evaluate/bootstrap.ts";
 import { AttuneError } from "../../graph/errors.ts";
 import type { Engine } from "../../graph/index.ts";
 import { loadModel } from "../../models/load.ts";
+import type { RowList } from "../../data/list.ts";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
+import { type Attribution, createAttributor } from "../../reward/attribution/attribution.ts";
+import { responseRows } from "../../reward/checkpoint-reward.ts";
 import { isEnsemble } from "../../reward/ensemble/node-folder.ts";
 import {
   checkpointReward,
@@ -25,6 +28,7 @@ interface Options {
   readonly data?: string;
   readonly batchSize: number;
   readonly listRules?: boolean;
+  readonly attribute?: Attribution;
 }
 
 export const runScore: Implementation<Options> = async (context, options) => {
@@ -35,6 +39,9 @@ export const runScore: Implementation<Options> = async (context, options) => {
     throw wrong(`either --model or --reward is required, got ${model === undefined ? "neither" : "both"}`);
   if (data === undefined)
     throw wrong("--data is required: a file with text, prompt and completion, or messages");
+  const { attribute } = options;
+  if (attribute !== undefined && (model === undefined || isEnsemble(model)))
+    throw wrong("--attribute needs --model, a reward model; of an ensemble name one of its members");
   const { signal } = context;
   let engine: Engine | undefined;
   let opened: (OpenedReward & { readonly tokenizer?: Tokenizer | undefined }) | undefined;
@@ -52,6 +59,8 @@ export const runScore: Implementation<Options> = async (context, options) => {
       onProgress: (done) => progress.update(done, { units: done }),
     });
     progress.done();
+    const tokens =
+      attribute === undefined ? undefined : await attributed(engine, model as string, inputs, attribute, signal);
     const names = Object.keys(parts);
     const rows = scores.map((score, i) => ({
       score,
@@ -59,11 +68,13 @@ export const runScore: Implementation<Options> = async (context, options) => {
         parts: Object.fromEntries(names.map((name) => [name, parts[name]?.[i] as number])),
       }),
       ...(disagreement && { disagreement: disagreement[i] as number }),
+      ...(tokens && { tokens: tokens[i] as TokenWeight[] }),
     }));
     const summary = { reward: opened.name, mean: mean(scores), std: standardDeviation(scores) };
-    const lines = rows.map(
-      ({ score }, i) => `${score.toFixed(4).padStart(9)}  ${shown(inputs.at(i) as RewardInput)}`,
-    );
+    const lines = rows.map(({ score }, i) => {
+      const line = `${score.toFixed(4).padStart(9)}  ${shown(inputs.at(i) as RewardInput)}`;
+      return tokens ? `${line}\n${weightLine(tokens[i] as TokenWeight[])}` : line;
+    });
     context.result(
       { ...summary, rows },
       [
@@ -89,6 +100,41 @@ async function openModel(engine: Engine, name: string, batchSize: number, signal
   });
   return { ...opened, tokenizer };
 }
+
+interface TokenWeight {
+  readonly token: string;
+  readonly weight: number;
+}
+
+/** What each token of each row, as the model reads it, adds to its score. */
+async function attributed(
+  engine: Engine,
+  name: string,
+  inputs: RowList<RewardInput>,
+  method: Attribution,
+  signal: AbortSignal,
+): Promise<TokenWeight[][]> {
+  const model = await loadModel(name, { signal });
+  const { tokenizer } = model;
+  const rowOf = responseRows(model, tokenizer);
+  const attributor = await createAttributor(engine, model);
+  try {
+    const rows = [...inputs].map(rowOf);
+    const weights = await attributor.attribute(rows, method);
+    return rows.map((ids, r) =>
+      ids.map((id, t) => ({
+        token: tokenizer?.decode([id], { skipSpecialTokens: false }) ?? String(id),
+        weight: weights[r]?.[t] as number,
+      })),
+    );
+  } finally {
+    await attributor.dispose();
+  }
+}
+
+/** Tokens with their weights, on one line. */
+const weightLine = (tokens: readonly TokenWeight[]): string =>
+  `           ${tokens.map(({ token, weight }) => `${JSON.stringify(token).slice(1, -1)} ${weight >= 0 ? "+" : ""}${weight.toFixed(2)}`).join(" | ")}`;
 
 const shownLength = 80;
 

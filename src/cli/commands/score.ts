@@ -1,5 +1,5 @@
 /** `attune score`: its options and help; the work is in score-run.ts. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { lazily } from "../command.ts";
 import { positiveInteger, repeated } from "../options.ts";
 
@@ -11,6 +11,11 @@ export function register(program: Command): void {
     .option("--reward <spec>", "another reward; may be repeated, for their sum", repeated)
     .option("--data <file>", "rows with text, with prompt and completion, or with messages")
     .option("--batch-size <n>", "rows that are scored together", positiveInteger, 32)
+    .addOption(
+      new Option("--attribute [method]", "what each token adds to the score of --model")
+        .choices(["gradient", "leave_one_out"])
+        .preset("gradient"),
+    )
     .option("--list-rules", "the rules that --reward knows, with their options")
     .addHelpText(
       "after",

@@ -4,7 +4,16 @@
  *
  *     E' = E[ids]  [B T, C]        ids' = 0, 1, 2, ...        hidden(E', ids') = hidden(E, ids)
  */
-import { arange, type Dim, flatten, gather, reshape, type Tensor, type Tree, unflatten } from "../graph/index.ts";
+import {
+  arange,
+  type Dim,
+  flatten,
+  gather,
+  reshape,
+  type Tensor,
+  type Tree,
+  unflatten,
+} from "../graph/index.ts";
 import type { ModelConfig } from "./config/config.ts";
 import { families } from "./families/index.ts";
 

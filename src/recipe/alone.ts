@@ -36,7 +36,12 @@ export async function runStageAlone(
     });
     const { model } = result;
     if (result.reason !== "stopped" && model && result.members === undefined)
-      await writeStageCard(options.dir, { name: basename(options.dir), kind, keys, trained: { ...result, model } });
+      await writeStageCard(options.dir, {
+        name: basename(options.dir),
+        kind,
+        keys,
+        trained: { ...result, model },
+      });
     return result;
   } finally {
     for (const reward of opened) await reward.dispose();

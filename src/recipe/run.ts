@@ -243,7 +243,11 @@ async function runStage(
     seconds: seconds(),
     steps,
     ...(model && {
-      model: { ...base.model, family: model.config.family, parameters: parameterCount(model) * (members ?? 1) },
+      model: {
+        ...base.model,
+        family: model.config.family,
+        parameters: parameterCount(model) * (members ?? 1),
+      },
     }),
     data,
     metrics,

@@ -108,7 +108,10 @@ type Combiner = (
  *
  * @throws RewardError for a model whose several scores are neither
  */
-function combinerOf(model: Model, { combine, lambda, weights, onWarning }: CheckpointRewardOptions): Combiner {
+function combinerOf(
+  model: Model,
+  { combine, lambda, weights, onWarning }: CheckpointRewardOptions,
+): Combiner {
   const { config, name } = model;
   if (config.numLabels === 1 || config.numLabels === undefined)
     return ([scores]) => ({ scores: scores as readonly number[] });

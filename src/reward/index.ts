@@ -52,15 +52,20 @@ export {
   rewardJudge,
 } from "./judge/judge.ts";
 export { type LabelledPair, type LabelOptions, type LabelSummary, labelPairs } from "./judge/label.ts";
-export { type Asked, judgeDefaults, type LanguageJudgeOptions, languageJudge } from "./judge/language-judge.ts";
+export {
+  type Asked,
+  judgeDefaults,
+  type LanguageJudgeOptions,
+  languageJudge,
+} from "./judge/language-judge.ts";
 export { localModel } from "./judge/local-model.ts";
 export { type JudgeSpec, type OpenJudgeOptions, openJudge } from "./judge/node-open-judge.ts";
 export { loadJudgePairs, type UnjudgedPair } from "./judge/node-pairs.ts";
 export { defaultTemplate } from "./judge/question.ts";
-export { normalisedWeights, type ObjectiveWeights, paretoFront, weightGrid } from "./objectives.ts";
 export { moduleReward } from "./node-module.ts";
 export { type OpenRewardOptions, openReward } from "./node-open.ts";
 export { type Normalisation, normalisationOf, statisticsOf, withNormalisation } from "./normalisation.ts";
+export { normalisedWeights, type ObjectiveWeights, paretoFront, weightGrid } from "./objectives.ts";
 export { plackettLuceLosses } from "./plackett-luce.ts";
 export { type Pooling, poolingOf, poolings } from "./pooling.ts";
 export type { RemoteParts } from "./post.ts";

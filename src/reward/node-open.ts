@@ -104,7 +104,11 @@ async function openModel(
     );
   }
   if (!engine) throw new RewardError(`reward ${model}: a reward model needs an engine, none was given`);
-  const { batch_size, unusual_penalty, weights, ...combination } = parseOptions(`reward ${model}`, modelOptions, given);
+  const { batch_size, unusual_penalty, weights, ...combination } = parseOptions(
+    `reward ${model}`,
+    modelOptions,
+    given,
+  );
   checkCombination(combination);
   const scoring = {
     engine,

@@ -34,13 +34,17 @@ export function normalisedWeights(
         wrongUsage: true,
       });
     if (typeof weight !== "number" || !(weight >= 0 && Number.isFinite(weight)))
-      throw new RewardError(`${what}: a weight of at least 0 is required for ${name}, got ${String(weight)}`, {
-        wrongUsage: true,
-      });
+      throw new RewardError(
+        `${what}: a weight of at least 0 is required for ${name}, got ${String(weight)}`,
+        {
+          wrongUsage: true,
+        },
+      );
   }
   const list = names.map((name) => Number(weights[name] ?? 0));
   const total = list.reduce((a, b) => a + b, 0);
-  if (total === 0) throw new RewardError(`${what}: a weight above 0 is required, all are 0`, { wrongUsage: true });
+  if (total === 0)
+    throw new RewardError(`${what}: a weight above 0 is required, all are 0`, { wrongUsage: true });
   if (Math.abs(total - 1) > 1e-6)
     onWarning(
       `${what}: preference weights sum to ${Number(total.toPrecision(6))}, not 1; they are divided by that`,
@@ -72,7 +76,11 @@ export function weighing(
         throw new RewardError(
           `reward ${name}: each row needs the column weights, an object of numbers by objective; row ${i + 1} has none`,
         );
-      return weighted(heads, i, normalisedWeights(names, own as Record<string, unknown>, `reward ${name}`, once));
+      return weighted(
+        heads,
+        i,
+        normalisedWeights(names, own as Record<string, unknown>, `reward ${name}`, once),
+      );
     }),
   });
 }

@@ -65,7 +65,9 @@ export async function withFeatureStatistics(
   { batchSize = 32 }: { readonly batchSize?: number } = {},
 ): Promise<Model> {
   if (rows.length < fewest)
-    throw new RewardError(`feature_statistics: at least ${fewest} responses are required, got ${rows.length}`);
+    throw new RewardError(
+      `feature_statistics: at least ${fewest} responses are required, got ${rows.length}`,
+    );
   const states = await statesOf(engine, model, rows, batchSize);
   const [fitted, others] = [0, 1].map((half) => states.filter((_, i) => i % 2 === half)) as [
     Float32Array[],
@@ -132,13 +134,15 @@ async function statesOf(
 function gaussianOf(states: readonly Float32Array[]): { mean: Float64Array; precision: Float64Array } {
   const width = states[0]?.length as number;
   const mean = new Float64Array(width);
-  for (const state of states) for (let i = 0; i < width; i++) mean[i] = (mean[i] as number) + (state[i] as number) / states.length;
+  for (const state of states)
+    for (let i = 0; i < width; i++) mean[i] = (mean[i] as number) + (state[i] as number) / states.length;
   const covariance = new Float64Array(width * width);
   for (const state of states)
     for (let i = 0; i < width; i++) {
       const a = ((state[i] as number) - (mean[i] as number)) / states.length;
       for (let j = 0; j <= i; j++)
-        covariance[i * width + j] = (covariance[i * width + j] as number) + a * ((state[j] as number) - (mean[j] as number));
+        covariance[i * width + j] =
+          (covariance[i * width + j] as number) + a * ((state[j] as number) - (mean[j] as number));
     }
   let trace = 0;
   for (let i = 0; i < width; i++) trace += covariance[i * width + i] as number;

@@ -62,11 +62,23 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
     seed: o.seed,
     numLabels: names.length,
     head: o.newHead || names.length > 1 ? "random" : "keep",
-    entries: { ...fresh, ...(o.pooling && { pooling: o.pooling }), ...(names.length > 1 && severalHeads(names, o)) },
+    entries: {
+      ...fresh,
+      ...(o.pooling && { pooling: o.pooling }),
+      ...(names.length > 1 && severalHeads(names, o)),
+    },
   });
-  const place = { config: model.config, tokenizer, reading: { ...o, ...reading }, onWarning: hooks.onWarning };
+  const place = {
+    config: model.config,
+    tokenizer,
+    reading: { ...o, ...reading },
+    onWarning: hooks.onWarning,
+  };
   const task = await rewardTasks[o.lossType](o, place);
-  const held = o.evalData === undefined ? undefined : await pairTask({ ...o, data: o.evalData, gradientPenalty: 0 }, place);
+  const held =
+    o.evalData === undefined
+      ? undefined
+      : await pairTask({ ...o, data: o.evalData, gradientPenalty: 0 }, place);
   const normalizeRows =
     o.normalizeData === undefined
       ? undefined
@@ -80,9 +92,13 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
       const rows = normalizeRows
         ? [...normalizeRows.unpacked].map(({ ids }) => ids)
         : (held ?? task).responses();
-      final = withNormalisation(final, (await rawScores(engine, final, rows, o.evalBatchSize)).map(statisticsOf));
+      final = withNormalisation(
+        final,
+        (await rawScores(engine, final, rows, o.evalBatchSize)).map(statisticsOf),
+      );
     }
-    if (o.featureStatistics) final = await withFeatureStatistics(engine, final, task.responses(), batchSize || {});
+    if (o.featureStatistics)
+      final = await withFeatureStatistics(engine, final, task.responses(), batchSize || {});
     if (held)
       report = await evaluateRewardModel(engine, final, held.pairs, {
         ...batchSize,
@@ -141,10 +157,17 @@ function checkRewardOptions(o: FullOptions): void {
     throw new TrainError(`${what}: ${why}`);
   };
   if (o.objectives && o.heads > 1)
-    refuse("objectives", "heads are members or objectives, not both; train members with backbones of their own");
-  if (o.objectives && o.lossType !== "bradley_terry") refuse("objectives", "pairs are required, loss_type bradley_terry");
+    refuse(
+      "objectives",
+      "heads are members or objectives, not both; train members with backbones of their own",
+    );
+  if (o.objectives && o.lossType !== "bradley_terry")
+    refuse("objectives", "pairs are required, loss_type bradley_terry");
   if (o.gradientPenalty > 0 && o.lossType !== "bradley_terry")
-    refuse("gradient_penalty", "pairs are required, loss_type bradley_terry: it is a penalty on their margins");
+    refuse(
+      "gradient_penalty",
+      "pairs are required, loss_type bradley_terry: it is a penalty on their margins",
+    );
 }
 
 /** What the model's scores are called. */

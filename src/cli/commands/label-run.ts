@@ -54,7 +54,9 @@ export const runLabel: Implementation<Options> = async (context, options) => {
       await writeWhole(output, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
       context.result(
         { output, rows: read, skipped: skipped.length, ...summary },
-        [...describeLabels(summary), `they are in ${output}; try: attune reward --data ${output} ...`].join("\n"),
+        [...describeLabels(summary), `they are in ${output}; try: attune reward --data ${output} ...`].join(
+          "\n",
+        ),
       );
     } finally {
       await opened.dispose();

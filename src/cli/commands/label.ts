@@ -8,11 +8,22 @@ export function register(program: Command): void {
     .command("label")
     .description("label preference pairs by a judge, asked in both orders")
     .requiredOption("--judge <spec>", "world, http://host/v1#model, or the folder of a model or reward model")
-    .requiredOption("--data <file>", "pairs: prompt with response_1 and response_2, or preferences of any format")
+    .requiredOption(
+      "--data <file>",
+      "pairs: prompt with response_1 and response_2, or preferences of any format",
+    )
     .requiredOption("--output <file>", "the .jsonl file of labelled pairs")
     .option("--template <file>", "the question, with {prompt}, {first} and {second}")
-    .option("--retries <n>", "how often an answer that is neither A nor B is asked for again (default: 2)", wholeNumber)
-    .option("--concurrency <n>", "questions to an endpoint that are open at the same time (default: 8)", positiveInteger)
+    .option(
+      "--retries <n>",
+      "how often an answer that is neither A nor B is asked for again (default: 2)",
+      wholeNumber,
+    )
+    .option(
+      "--concurrency <n>",
+      "questions to an endpoint that are open at the same time (default: 8)",
+      positiveInteger,
+    )
     .option("--key-env <name>", "environment variable with the endpoint's key (default: OPENAI_API_KEY)")
     .option("--max-rows <n>", "label only the first of them", positiveInteger)
     .option("--drop-ties", "leave out pairs of which the judge prefers neither")

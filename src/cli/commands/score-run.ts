@@ -1,9 +1,10 @@
 /** The work of `attune score`. */
+
+import type { RowList } from "../../data/list.ts";
 import { mean, standardDeviation } from "../../evaluate/bootstrap.ts";
 import { AttuneError } from "../../graph/errors.ts";
 import type { Engine } from "../../graph/index.ts";
 import { loadModel } from "../../models/load.ts";
-import type { RowList } from "../../data/list.ts";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
 import { type Attribution, createAttributor } from "../../reward/attribution/attribution.ts";
 import { responseRows } from "../../reward/checkpoint-reward.ts";
@@ -60,7 +61,9 @@ export const runScore: Implementation<Options> = async (context, options) => {
     });
     progress.done();
     const tokens =
-      attribute === undefined ? undefined : await attributed(engine, model as string, inputs, attribute, signal);
+      attribute === undefined
+        ? undefined
+        : await attributed(engine, model as string, inputs, attribute, signal);
     const names = Object.keys(parts);
     const rows = scores.map((score, i) => ({
       score,

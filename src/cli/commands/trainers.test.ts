@@ -12,7 +12,9 @@ async function said(...argv: string[]): Promise<{ code: number; text: string }> 
 
 describe("the trainers' commands", () => {
   it("are the kinds of stages, with the same sentences; label writes a file, and has a command of its own", () => {
-    const kinds = Object.values(stageKinds).filter(({ name }) => name !== "label").map(({ name, description }) => [name, description]);
+    const kinds = Object.values(stageKinds)
+      .filter(({ name }) => name !== "label")
+      .map(({ name, description }) => [name, description]);
     expect(Object.fromEntries(kinds)).toEqual(trainers);
   });
 

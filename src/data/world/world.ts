@@ -156,7 +156,10 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
           answer: sums.solution?.(asked.task as never) as string,
         };
       }),
-    preferences: (count, { noise = 0, ties = false, margins = false, axes: withAxes = false, split = "train" } = {}) =>
+    preferences: (
+      count,
+      { noise = 0, ties = false, margins = false, axes: withAxes = false, split = "train" } = {},
+    ) =>
       rows(count, "preferences", split, (asked, draw) => {
         for (;;) {
           const [a, b] = twoAnswers(asked, draw);

@@ -1,13 +1,13 @@
 /** The kinds of stages, by the value of `trainer`: a row each. */
 import { monitored } from "../monitored.ts";
 import type { StageKind } from "../stage.ts";
+import { labelStage } from "./label.ts";
 import { bestOfStage } from "./online/best-of-n.ts";
 import { expertIterationStage } from "./online/expert-iteration.ts";
 import { grpoStage, reinforceStage, rlooStage } from "./online/groups.ts";
 import { multiTurnStage } from "./online/multi-turn.ts";
 import { nashMdStage, onlineDpoStage } from "./online/pairwise.ts";
 import { trpoStage } from "./online/trpo.ts";
-import { labelStage } from "./label.ts";
 import { pairsStage } from "./pairs.ts";
 import { ppoStage } from "./ppo.ts";
 import { cpoStage, simpoStage } from "./preference/cpo.ts";

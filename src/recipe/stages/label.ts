@@ -30,7 +30,8 @@ export const labelStage = stageKind({
   leavesModel: false,
   answers: false,
   shown: ["agreement", "labelled"],
-  next: (output) => `the pairs are in ${output}/pairs.jsonl; try: attune reward --data ${output}/pairs.jsonl ...`,
+  next: (output) =>
+    `the pairs are in ${output}/pairs.jsonl; try: attune reward --data ${output}/pairs.jsonl ...`,
   async run({ judge, ...keys }, context) {
     const { engine, signal, note } = context;
     const read = await loadJudgePairs(context.data(keys.data as string), {
@@ -53,15 +54,25 @@ export const labelStage = stageKind({
         },
       );
       if (rows.length === 0)
-        throw new RecipeError(`label: no pair got an answer that counts, of ${length}; look at the judge's replies`);
+        throw new RecipeError(
+          `label: no pair got an answer that counts, of ${length}; look at the judge's replies`,
+        );
       for (const line of describeLabels(summary)) note(line);
-      await writeWhole(join(context.dir, "pairs.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+      await writeWhole(
+        join(context.dir, "pairs.jsonl"),
+        rows.map((row) => `${JSON.stringify(row)}\n`).join(""),
+      );
       await writeJson(join(context.dir, "label.json"), summary);
       const { judge: _, ...figures } = summary;
       const metrics = Object.fromEntries(
         Object.entries(figures).filter((entry): entry is [string, number] => typeof entry[1] === "number"),
       );
-      return { metrics, steps: length, reason: "done", data: { rows: read.rows, skipped: read.skipped.length } };
+      return {
+        metrics,
+        steps: length,
+        reason: "done",
+        data: { rows: read.rows, skipped: read.skipped.length },
+      };
     } finally {
       await opened.dispose();
     }

@@ -56,8 +56,12 @@ export const rewardStage = stageKind({
     rating_margin: fromZero("pairs made of ratings get this times their difference as margin", {
       default: d.ratingMargin,
     }),
-    objectives: texts("heads with labels of their own beside the overall one, such as helpful, harmless, honest"),
-    label_smoothing: share("share of labels that is taken to be the wrong way round", { default: d.labelSmoothing }),
+    objectives: texts(
+      "heads with labels of their own beside the overall one, such as helpful, harmless, honest",
+    ),
+    label_smoothing: share("share of labels that is taken to be the wrong way round", {
+      default: d.labelSmoothing,
+    }),
     head_dropout: share("share of features that a head does not see, drawn anew at each step", {
       default: d.headDropout,
     }),
@@ -111,7 +115,13 @@ export const rewardStage = stageKind({
       trainingHooks(context, ({ train, eval: held, tokenizer, totalSteps, step, tokens }: RewardStart) => {
         data = { rows: train.rows, skipped: train.skipped.length };
         const preflight = "pairs" in train ? preferencePreflight(train, tokenizer) : undefined;
-        return { ...(preflight && { preflight }), ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
+        return {
+          ...(preflight && { preflight }),
+          ...(held && { heldOut: held.rows }),
+          totalSteps,
+          step,
+          tokens,
+        };
       }),
     );
     const isFolder = members > 1 && !shared_backbone;

@@ -46,27 +46,35 @@ describe("gradient times input", () => {
     ["llama", "last"],
     ["gpt2", "mean"],
     ["bert", "cls"],
-  ] as [Family, string][])("is the score's derivative by a token's scale, by differences (%s, %s)", async (family, pooling) => {
-    const model = judge(family, pooling);
-    const attributor = await createAttributor(engine, model);
-    const row = [3, 5, 7, 9]; // different tokens, so that a row of the embedding is one token's
-    const [found] = await attributor.attribute([row, [2, 4]], "gradient");
-    const name = Object.keys(model.parameters).find((key) => /wte|embed_tokens|word_embeddings/.test(key)) as string;
-    const scaled = async (token: number, by: number): Promise<number> => {
-      const table = model.parameters[name] as { dtype: "float32"; shape: number[]; data: Float32Array };
-      const data = table.data.map((x, i) => (Math.floor(i / sizes.hiddenSize) === token ? x * by : x));
-      const scorer = await createScorer(engine, withParameters(model, { ...model.parameters, [name]: { ...table, data } }));
-      const [score] = await scorer.scores([row]);
-      await scorer.dispose();
-      return score as number;
-    };
-    const step = 1e-2;
-    for (const [t, token] of row.entries()) {
-      const slope = ((await scaled(token, 1 + step)) - (await scaled(token, 1 - step))) / (2 * step);
-      expect(found?.[t]).toBeCloseTo(slope, 2);
-    }
-    await attributor.dispose();
-  });
+  ] as [Family, string][])(
+    "is the score's derivative by a token's scale, by differences (%s, %s)",
+    async (family, pooling) => {
+      const model = judge(family, pooling);
+      const attributor = await createAttributor(engine, model);
+      const row = [3, 5, 7, 9]; // different tokens, so that a row of the embedding is one token's
+      const [found] = await attributor.attribute([row, [2, 4]], "gradient");
+      const name = Object.keys(model.parameters).find((key) =>
+        /wte|embed_tokens|word_embeddings/.test(key),
+      ) as string;
+      const scaled = async (token: number, by: number): Promise<number> => {
+        const table = model.parameters[name] as { dtype: "float32"; shape: number[]; data: Float32Array };
+        const data = table.data.map((x, i) => (Math.floor(i / sizes.hiddenSize) === token ? x * by : x));
+        const scorer = await createScorer(
+          engine,
+          withParameters(model, { ...model.parameters, [name]: { ...table, data } }),
+        );
+        const [score] = await scorer.scores([row]);
+        await scorer.dispose();
+        return score as number;
+      };
+      const step = 1e-2;
+      for (const [t, token] of row.entries()) {
+        const slope = ((await scaled(token, 1 + step)) - (await scaled(token, 1 - step))) / (2 * step);
+        expect(found?.[t]).toBeCloseTo(slope, 2);
+      }
+      await attributor.dispose();
+    },
+  );
 
   it("of several scores is that of the one that is named, and else of their mean", async () => {
     const base = createModel(configOf("llama", sizes, { initializer_range: 0.4 }), 7);
@@ -83,6 +91,8 @@ describe("gradient times input", () => {
     const [kind, truth, mean] = [await of("kind"), await of("true"), await of()];
     for (const t of [0, 1, 2])
       expect(mean[t]).toBeCloseTo(((kind[t] as number) + (truth[t] as number)) / 2, 5);
-    await expect(createAttributor(engine, model, { head: "helpful" })).rejects.toThrow(/there is no score helpful/);
+    await expect(createAttributor(engine, model, { head: "helpful" })).rejects.toThrow(
+      /there is no score helpful/,
+    );
   });
 });

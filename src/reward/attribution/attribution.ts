@@ -121,6 +121,10 @@ function headWeights({ config, name }: ScoredModel, head: string | undefined): n
       wrongUsage: true,
     });
   return names.map((own, k) =>
-    wanted === undefined ? 1 / (names.length * (stds[k] as number)) : own === wanted ? 1 / (stds[k] as number) : 0,
+    wanted === undefined
+      ? 1 / (names.length * (stds[k] as number))
+      : own === wanted
+        ? 1 / (stds[k] as number)
+        : 0,
   );
 }

@@ -82,7 +82,9 @@ function contentOf(text: string, what: string): string {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new RewardError(`${what}: an answer in JSON is required, got${excerpt(text) || " nothing"}`, { cause });
+    throw new RewardError(`${what}: an answer in JSON is required, got${excerpt(text) || " nothing"}`, {
+      cause,
+    });
   }
   const { success, data } = reply.safeParse(value);
   if (!success)

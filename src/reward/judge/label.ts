@@ -39,7 +39,8 @@ export interface LabelOptions {
 }
 
 /** Columns that hold the old label, or depend on it. */
-const labels = /^(chosen|rejected|response_[12]|preference|tie|margin|noise|annotator|.*_(chosen|rejected)|completions|ranks|order|ratings?)$/;
+const labels =
+  /^(chosen|rejected|response_[12]|preference|tie|margin|noise|annotator|.*_(chosen|rejected)|completions|ranks|order|ratings?)$/;
 
 /** Labels the pairs. */
 export async function labelPairs(
@@ -106,7 +107,9 @@ export function describeLabels(s: LabelSummary): string[] {
       ? [
           `${s.questions} questions, ${s.unclear} answers were neither A nor B; ` +
             `${s.inconsistent} pairs changed with the order` +
-            (s.first_share === undefined ? "" : `, what stood first was preferred in ${percent(s.first_share)}`),
+            (s.first_share === undefined
+              ? ""
+              : `, what stood first was preferred in ${percent(s.first_share)}`),
         ]
       : []),
     ...(s.agreement === undefined

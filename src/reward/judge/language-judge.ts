@@ -10,13 +10,24 @@
  *
  * A model whose probabilities are known is not asked again: P is the mean of P(A | A or B) over both orders.
  */
-import { checkedJudge, type JudgePair, type JudgeReport, type OpenedJudge, type Preference } from "./judge.ts";
+import {
+  checkedJudge,
+  type JudgePair,
+  type JudgeReport,
+  type OpenedJudge,
+  type Preference,
+} from "./judge.ts";
 import { checkTemplate, defaultTemplate, letterOf, questionOf } from "./question.ts";
 
 /** What is asked: a reply in words, or the probability of A among A and B. */
 export type Asked =
   | { readonly reply: (question: string, options: ReplyOptions) => Promise<string> }
-  | { readonly probabilities: (questions: readonly string[], signal?: AbortSignal) => Promise<readonly number[]> };
+  | {
+      readonly probabilities: (
+        questions: readonly string[],
+        signal?: AbortSignal,
+      ) => Promise<readonly number[]>;
+    };
 
 export interface ReplyOptions {
   /** 0 for the first try, 1 for the next, ... */
@@ -64,14 +75,19 @@ export function languageJudge(
     return undefined;
   }
 
-  async function answers(questions: readonly string[], signal: AbortSignal | undefined): Promise<Preference[]> {
+  async function answers(
+    questions: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<Preference[]> {
     if ("reply" in asked) return pooled(questions, concurrency, (question) => answer(question, signal));
     counts.questions += questions.length;
     return [...(await asked.probabilities(questions, signal))];
   }
 
   const judge = checkedJudge(async (pairs: readonly JudgePair[], { signal } = {}) => {
-    const questions = pairs.flatMap((pair) => [false, true].map((swapped) => questionOf(template, pair, swapped)));
+    const questions = pairs.flatMap((pair) =>
+      [false, true].map((swapped) => questionOf(template, pair, swapped)),
+    );
     const found = await answers(questions, signal);
     return pairs.map((_, i) => {
       const [straight, swapped] = [found[2 * i], found[2 * i + 1]];

@@ -3,13 +3,15 @@
  *
  *     P(A | A or B) = p_A / (p_A + p_B)        p_A of the tokens that write "A" and " A"
  */
+
+import { encodePrompt } from "../../data/exchange.ts";
 import {
+  add,
+  arange,
   compile,
   type Dim,
   dimValue,
   type Engine,
-  add,
-  arange,
   gather,
   type HostArray,
   logSoftmax,
@@ -19,7 +21,6 @@ import {
   unflatten,
 } from "../../graph/index.ts";
 import { configuredTemplate } from "../../models/chat/chat-template.ts";
-import { encodePrompt } from "../../data/exchange.ts";
 import type { Model } from "../../models/load.ts";
 import { hiddenStates, logitsOf, parameterSpecs, requireLanguageModel } from "../../models/model.ts";
 import { RewardError } from "../reward.ts";
@@ -42,9 +43,7 @@ export async function localModel(
   const template = chatTemplate ?? configuredTemplate(tokenizer.config, false);
   const letters = ["A", "B"].map((letter) => [
     ...new Set(
-      [letter, ` ${letter}`].map(
-        (text) => tokenizer.encode(text, { addSpecialTokens: false })[0] as number,
-      ),
+      [letter, ` ${letter}`].map((text) => tokenizer.encode(text, { addSpecialTokens: false })[0] as number),
     ),
   ]) as [number[], number[]];
   const [a, b] = [0, 1].map((at) =>

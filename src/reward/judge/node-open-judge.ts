@@ -63,10 +63,7 @@ export async function openJudge(spec: JudgeSpec, options: OpenJudgeOptions = {})
     const { reward, preference } = parseOptions("judge", rewardKeys, given);
     return rewardJudge(await openReward(reward as RewardSpec, options), preference ? { preference } : {});
   }
-  throw new RewardError(
-    `judge: ${forms} is required, got ${JSON.stringify(spec)}`,
-    { wrongUsage: true },
-  );
+  throw new RewardError(`judge: ${forms} is required, got ${JSON.stringify(spec)}`, { wrongUsage: true });
 }
 
 const forms = "world, http://host/v1#model, a model's folder, or reward:SPEC";
@@ -79,9 +76,12 @@ function objectOf(text: string): Record<string, unknown> {
   if (!URL.canParse(text)) throw new RewardError(`judge ${text}: this is no URL`, { wrongUsage: true });
   const { hash } = new URL(text);
   if (hash.length < 2)
-    throw new RewardError(`judge ${placeOf(text)}: a model's name is required behind a #, as in ${placeOf(text)}#name`, {
-      wrongUsage: true,
-    });
+    throw new RewardError(
+      `judge ${placeOf(text)}: a model's name is required behind a #, as in ${placeOf(text)}#name`,
+      {
+        wrongUsage: true,
+      },
+    );
   return { url: text.slice(0, text.indexOf("#")), model: decodeURIComponent(hash.slice(1)) };
 }
 

@@ -26,7 +26,11 @@ export interface UnjudgedPair extends JudgePair {
 export async function loadJudgePairs(
   data: DataInput,
   options: LoadOptions = {},
-): Promise<{ readonly pairs: RowList<UnjudgedPair>; readonly rows: number; readonly skipped: readonly string[] }> {
+): Promise<{
+  readonly pairs: RowList<UnjudgedPair>;
+  readonly rows: number;
+  readonly skipped: readonly string[];
+}> {
   if (await isUnlabelled(data, options)) return unlabelled(data, options);
   const { items, rows, skipped } = await loadRows(
     data,

@@ -32,9 +32,12 @@ const slots = ["{prompt}", "{first}", "{second}"] as const;
 export function checkTemplate(template: string): void {
   const missing = slots.filter((slot) => !template.includes(slot));
   if (missing.length > 0)
-    throw new RewardError(`judge: a template with ${slots.join(", ")} is required, ${missing.join(" and ")} is missing`, {
-      wrongUsage: true,
-    });
+    throw new RewardError(
+      `judge: a template with ${slots.join(", ")} is required, ${missing.join(" and ")} is missing`,
+      {
+        wrongUsage: true,
+      },
+    );
 }
 
 /** The question about a pair; `swapped` shows the second response as A. */
@@ -54,13 +57,16 @@ export function questionOf(
 
 const alone = /^[\s"'*([]*([AB])[\s"'*)\].]*$/;
 const leading = /^[\s"'*([]*([AB])["'*)\]]*(?:[.:,\n-]|\s+(?:is|because|since|as)\b)/;
-const named = /\b(?:answer|verdict|choice|winner|response|better(?: one)?)\b["'*]*\s*(?:is)?\s*[:=]?\s*["'*([]*([AB])(?![A-Za-z'])/gi;
+const named =
+  /\b(?:answer|verdict|choice|winner|response|better(?: one)?)\b["'*]*\s*(?:is)?\s*[:=]?\s*["'*([]*([AB])(?![A-Za-z'])/gi;
 
 /** The letter that a reply gives, or undefined. */
 export function letterOf(reply: string): "A" | "B" | undefined {
   const first = (alone.exec(reply) ?? leading.exec(reply))?.[1];
   if (first === "A" || first === "B") return first;
-  const letters = new Set([...reply.matchAll(named)].map(([, letter]) => letter).filter((x) => x === "A" || x === "B"));
+  const letters = new Set(
+    [...reply.matchAll(named)].map(([, letter]) => letter).filter((x) => x === "A" || x === "B"),
+  );
   const [only] = letters;
   return letters.size === 1 ? (only as "A" | "B") : undefined;
 }

@@ -135,9 +135,7 @@ export async function fitRows<Row, Held = Row>(
         held &&
         (await heldOutEvaluator({
           engine,
-          loss: task.heldTask
-            ? withFrozen(chosenLoss({ ...task.heldTask, model }, o), trainable)
-            : loss,
+          loss: task.heldTask ? withFrozen(chosenLoss({ ...task.heldTask, model }, o), trainable) : loss,
           batchSpec: { ...(task.heldTask?.batchSpec ?? batchSpec), ...dialSpecs(dials) },
           rows: held,
           batchSize: o.evalBatchSize ?? o.batchSize,
@@ -201,8 +199,10 @@ export function tellOfResume(
   );
 }
 
-const chosenLoss = ({ loss: usual, model }: Pick<Fit<never>, "loss" | "model">, { loss }: TrainerOptions): Loss =>
-  loss ? (params, batch) => loss(params, batch, { config: model.config, usual }) : usual;
+const chosenLoss = (
+  { loss: usual, model }: Pick<Fit<never>, "loss" | "model">,
+  { loss }: TrainerOptions,
+): Loss => (loss ? (params, batch) => loss(params, batch, { config: model.config, usual }) : usual);
 
 /** What else must be the same when a run goes on: how it was optimised, and towards which end its rate falls. */
 const courseOf = (

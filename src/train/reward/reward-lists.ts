@@ -31,8 +31,8 @@ import {
   where,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
-import { plackettLuceLosses } from "../../reward/plackett-luce.ts";
 import { statisticsOf } from "../../reward/normalisation.ts";
+import { plackettLuceLosses } from "../../reward/plackett-luce.ts";
 import type { Rows } from "../loop/plan.ts";
 import type { Loss } from "../loop/step.ts";
 import { collateGroups, groupSpec, type PairLayout, shapeOf } from "./reward-batch.ts";

@@ -17,7 +17,6 @@ import {
   add,
   addAll,
   cast,
-
   dimValue,
   div,
   gradientOf,
@@ -113,4 +112,3 @@ function conflicts(
     }
   return found;
 }
-

@@ -42,7 +42,9 @@ export interface RewardTask<Row, D extends RewardDataset = RewardDataset> {
 /** The options with their defaults. */
 export type FullOptions = RewardOptions & Defaulted;
 type Options = FullOptions;
-type Defaulted = { readonly [K in keyof typeof rewardDefaults & keyof RewardOptions]-?: NonNullable<RewardOptions[K]> };
+type Defaulted = {
+  readonly [K in keyof typeof rewardDefaults & keyof RewardOptions]-?: NonNullable<RewardOptions[K]>;
+};
 
 /** Pairs, by the model of Bradley and Terry; each objective has its own labels. */
 export async function pairTask(

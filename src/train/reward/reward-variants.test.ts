@@ -66,7 +66,12 @@ describe("a reward model from more than pairs", () => {
   });
 
   it("learns from ratings as they are, in deviations from their mean", async () => {
-    const { steps, result } = await trace({ data: ratings, lossType: "regression", batchSize: 36, maxSteps: 16 });
+    const { steps, result } = await trace({
+      data: ratings,
+      lossType: "regression",
+      batchSize: 36,
+      maxSteps: 16,
+    });
     expect(steps.at(-1)?.loss).toBeLessThan(0.6 * (steps[0]?.loss as number));
     expect(result.report?.accuracy).toBeGreaterThan(0.7);
   });
@@ -93,24 +98,33 @@ describe("several objectives", () => {
     expect(Object.keys(steps[0] ?? {})).toEqual(
       expect.arrayContaining(["accuracy_helpful", "cosine/helpful_harmless", "cosine/helpful_overall"]),
     );
-    for (const step of steps) expect(Math.abs(step["cosine/helpful_harmless"] as number)).toBeLessThanOrEqual(1.001);
+    for (const step of steps)
+      expect(Math.abs(step["cosine/helpful_harmless"] as number)).toBeLessThanOrEqual(1.001);
     const { report, model: trained } = result;
     expect(report?.objectives).toMatchObject({ helpful: { pairs: 8 }, harmless: { pairs: 8 } });
     expect(report?.objectives?.helpful?.accuracy).toBeGreaterThan(0.7);
     expect(trained.config.raw.id2label).toEqual({ 0: "helpful", 1: "harmless", 2: "overall" });
 
     const warnings: string[] = [];
-    const inputs = [{ prompt: "The cat", completion: " sleeps in the barn.", row: { weights: { harmless: 1 } } }];
+    const inputs = [
+      { prompt: "The cat", completion: " sleeps in the barn.", row: { weights: { harmless: 1 } } },
+    ];
     const open = (weights?: Record<string, number> | "row") =>
       checkpointReward(trained, { engine, weights, onWarning: (text) => void warnings.push(text) });
-    const [plain, weighted, perRow] = [await open(), await open({ helpful: 3, harmless: 1 }), await open("row")];
+    const [plain, weighted, perRow] = [
+      await open(),
+      await open({ helpful: 3, harmless: 1 }),
+      await open("row"),
+    ];
     const { scores, parts = {} } = (await plain.parts?.(inputs)) ?? { scores: [] };
     expect(scores).toEqual(parts.overall);
     const [helpful, harmless] = [parts.helpful?.[0] as number, parts.harmless?.[0] as number];
     expect((await weighted.score(inputs))[0]).toBeCloseTo(0.75 * helpful + 0.25 * harmless, 5);
     expect((await perRow.score(inputs))[0]).toBeCloseTo(harmless, 6);
     expect(warnings).toEqual([expect.stringMatching(/weights sum to 4, not 1; they are divided by that/)]);
-    await expect(open({ helpfull: 1 })).rejects.toThrow(/there is no objective helpfull; there are helpful, harmless/);
+    await expect(open({ helpfull: 1 })).rejects.toThrow(
+      /there is no objective helpfull; there are helpful, harmless/,
+    );
     for (const each of [plain, weighted, perRow]) await each.dispose();
   });
 
@@ -129,11 +143,20 @@ describe("regularisation", () => {
     const plain = await trace({ data: pairs, maxSteps: 16 });
     const smooth = await trace({ data: pairs, maxSteps: 16, labelSmoothing: 0.2 });
     expect(smooth.steps.at(-1)?.margin).toBeLessThan(plain.steps.at(-1)?.margin as number);
-    await expect(trace({ data: pairs, maxSteps: 1, labelSmoothing: 0.5 })).rejects.toThrow(/label_smoothing: a share/);
+    await expect(trace({ data: pairs, maxSteps: 1, labelSmoothing: 0.5 })).rejects.toThrow(
+      /label_smoothing: a share/,
+    );
   });
 
   it("dropout of heads draws anew at each step, the same again for the same seed, and never when it measures", async () => {
-    const options = { data: pairs, batchSize: 8, maxSteps: 3, learningRate: 1e-9, headDropout: 0.3, evalSteps: 1 };
+    const options = {
+      data: pairs,
+      batchSize: 8,
+      maxSteps: 3,
+      learningRate: 1e-9,
+      headDropout: 0.3,
+      evalSteps: 1,
+    };
     const [first, second] = [await trace(options), await trace(options)];
     expect(second.steps).toEqual(first.steps);
     const losses = first.steps.map(({ loss }) => loss);
@@ -145,7 +168,10 @@ describe("regularisation", () => {
   it("the penalty on the gradient makes the score smoother", async () => {
     const plain = await trace({ data: pairs, gradientPenalty: 1e-12 });
     const smooth = await trace({ data: pairs, gradientPenalty: 0.05 });
-    const [before, after] = [plain, smooth].map(({ steps }) => steps.at(-1)?.input_gradient as number) as [number, number];
+    const [before, after] = [plain, smooth].map(({ steps }) => steps.at(-1)?.input_gradient as number) as [
+      number,
+      number,
+    ];
     expect(after).toBeLessThan(0.7 * before);
   });
 
@@ -167,7 +193,9 @@ describe("regularisation", () => {
       expect(after[i]).toBeCloseTo((before[i] as number) - 0.5 * (unusual[i] as number), 4);
     for (const each of [free, charged]) await each.dispose();
     const { result: without } = await trace({ data: pairs, maxSteps: 1 });
-    await expect(checkpointReward(without.model, { engine, unusualPenalty: 1 })).rejects.toThrow(/feature_statistics/);
+    await expect(checkpointReward(without.model, { engine, unusualPenalty: 1 })).rejects.toThrow(
+      /feature_statistics/,
+    );
   });
 
   it("options that cannot be meant together are refused", async () => {
@@ -177,6 +205,7 @@ describe("regularisation", () => {
       [{ lossType: "regression", gradientPenalty: 1 }, /pairs are required/],
       [{ lossType: "regression" }, /these columns|columns/],
     ];
-    for (const [options, message] of refused) await expect(trace({ data: pairs, ...options })).rejects.toThrow(message);
+    for (const [options, message] of refused)
+      await expect(trace({ data: pairs, ...options })).rejects.toThrow(message);
   });
 });

@@ -1,17 +1,18 @@
+/** Judges, and the command that labels pairs by them; an endpoint is a server on this machine. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { register } from "../../cli/commands/label.ts";
-import { runCli } from "../../cli/main.ts";
+import { register } from "./label.ts";
+import { runCli } from "../main.ts";
 import { createWorld } from "../../data/world/world.ts";
 import { createEngine } from "../../graph/node.ts";
 import { tinyModel } from "../../train/tiny.fixture.ts";
-import { judgeOf, languageJudge, localModel, openJudge, RewardError } from "../index.ts";
-import type { JudgePair } from "./judge.ts";
-import { letterOf, questionOf } from "./question.ts";
+import { judgeOf, languageJudge, localModel, openJudge, RewardError } from "../../reward/index.ts";
+import type { JudgePair } from "../../reward/judge/judge.ts";
+import { letterOf, questionOf } from "../../reward/judge/question.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -35,7 +36,11 @@ interface Question {
 
 /** An endpoint on this machine. */
 async function serve(
-  answer: (question: Question, tries: number, request: IncomingMessage) => string | ((out: ServerResponse) => void),
+  answer: (
+    question: Question,
+    tries: number,
+    request: IncomingMessage,
+  ) => string | ((out: ServerResponse) => void),
 ) {
   const questions: Question[] = [];
   const server = createServer((request, response) => {
@@ -83,7 +88,13 @@ describe("a judge behind an endpoint", () => {
     expect(await judge.judge([pair("good", "bad"), pair("bad", "good")])).toEqual([1, 0]);
     expect(questions).toHaveLength(4);
     expect(questions[0]).toMatchObject({ model: "some-model", temperature: 0 });
-    expect(judge.report()).toMatchObject({ pairs: 2, questions: 4, unclear: 0, inconsistent: 0, first_share: 0.5 });
+    expect(judge.report()).toMatchObject({
+      pairs: 2,
+      questions: 4,
+      unclear: 0,
+      inconsistent: 0,
+      first_share: 0.5,
+    });
 
     const biased = await openJudge(`${(await serve(() => "A")).url}#m`);
     expect(await biased.judge([pair("x", "y"), pair("y", "x")])).toEqual([0.5, 0.5]);
@@ -106,7 +117,11 @@ describe("a judge behind an endpoint", () => {
     const parts = { sleep: async () => {}, env: { MY_KEY: key } };
     const { url } = await serve((question, tries, { headers }) => {
       expect(headers.authorization).toBe(`Bearer ${key}`);
-      return tries < 3 ? (out) => out.writeHead(429).end("slow down") : shownFirst(question) === "good" ? "A" : "B";
+      return tries < 3
+        ? (out) => out.writeHead(429).end("slow down")
+        : shownFirst(question) === "good"
+          ? "A"
+          : "B";
     });
     const judge = await openJudge({ url, model: "m", key_env: "MY_KEY" }, { parts });
     expect(await judge.judge([pair("good", "bad")])).toEqual([1]);
@@ -126,7 +141,9 @@ describe("a judge behind an endpoint", () => {
       expect((error as Error).message).not.toContain(key);
     }
     await expect(openJudge(url)).rejects.toThrow(/a model's name is required behind a #/);
-    await expect(openJudge({ url, model: "m", key_en: "x" })).rejects.toThrow(/no option key_en; did you mean key_env/);
+    await expect(openJudge({ url, model: "m", key_en: "x" })).rejects.toThrow(
+      /no option key_en; did you mean key_env/,
+    );
     await expect(openJudge("")).rejects.toThrow(/judge: world, .* is required/);
   });
 });
@@ -144,13 +161,16 @@ describe("a judge in this process", () => {
     await expect(
       languageJudge("tiny", asked, { template: `{prompt}{first}{second}${"long ".repeat(99)}` }).judge(pairs),
     ).rejects.toThrow(/a question of at most 64 tokens/);
-    expect(() => languageJudge("tiny", asked, { template: "{first}" })).toThrow(/\{prompt\} and \{second\} is missing/);
+    expect(() => languageJudge("tiny", asked, { template: "{first}" })).toThrow(
+      /\{prompt\} and \{second\} is missing/,
+    );
     await asked.dispose();
     await engine.dispose();
   });
 
   it("is a reward: the higher score, or the chance that Bradley and Terry give it", async () => {
-    const reward = (batch: readonly { completion: string }[]) => batch.map(({ completion }) => completion.length);
+    const reward = (batch: readonly { completion: string }[]) =>
+      batch.map(({ completion }) => completion.length);
     expect(await judgeOf(reward)([pair("aa", "b"), pair("a", "b")])).toEqual([1, 0.5]);
     const [p] = await judgeOf(reward, { preference: "bradley_terry" })([pair("aa", "b")]);
     expect(p).toBeCloseTo(1 / (1 + Math.exp(-1)), 12);
@@ -178,20 +198,37 @@ describe("attune label", () => {
     expect(summary).toMatchObject({ pairs: 24, compared: 24, excluded: 0 });
     expect(summary.agreement).toBeGreaterThan(0.5);
     expect(summary.agreement).toBeLessThan(1);
-    const labelled = (await readFile(output, "utf8")).trim().split("\n").map((line) => JSON.parse(line));
+    const labelled = (await readFile(output, "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     const judged = createWorld();
     for (const { prompt, chosen, rejected, annotator } of labelled) {
-      const [a, b] = [chosen, rejected].map((text) => judged.goldScore(prompt, text).overall) as [number, number];
+      const [a, b] = [chosen, rejected].map((text) => judged.goldScore(prompt, text).overall) as [
+        number,
+        number,
+      ];
       expect(a).toBeGreaterThanOrEqual(b);
       expect(annotator).toBeUndefined();
     }
-    expect(await attune("label", "--judge", "world", "--data", data, "--output", output)).toMatchObject({ code: 1 });
+    expect(await attune("label", "--judge", "world", "--data", data, "--output", output)).toMatchObject({
+      code: 1,
+    });
   });
 
   it("labels pairs that have no label", async () => {
     const [data, output] = [join(folder, "bare.jsonl"), join(folder, "bare-out.jsonl")];
     await writeFile(data, '{"prompt": "p", "response_1": "a", "response_2": "bb", "kind": "k"}\n');
-    const found = await attune("label", "--judge", "reward:length", "--data", data, "--output", output, "--json");
+    const found = await attune(
+      "label",
+      "--judge",
+      "reward:length",
+      "--data",
+      data,
+      "--output",
+      output,
+      "--json",
+    );
     expect(JSON.parse(found.stdout)).toMatchObject({ labelled: 1, compared: 0 });
     expect(JSON.parse(await readFile(output, "utf8"))).toMatchObject({ prompt: "p", tie: true, kind: "k" });
   });

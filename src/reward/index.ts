@@ -69,6 +69,7 @@ export { normalisedWeights, type ObjectiveWeights, paretoFront, weightGrid } fro
 export { plackettLuceLosses } from "./plackett-luce.ts";
 export { type Pooling, poolingOf, poolings } from "./pooling.ts";
 export type { RemoteParts } from "./post.ts";
+export { type Aggregate, type ProcessReward, processReward } from "./process.ts";
 export { type RemoteOptions, remoteReward } from "./remote.ts";
 export {
   checked,

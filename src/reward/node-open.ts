@@ -13,6 +13,7 @@ import { isEnsemble, readEnsemble } from "./ensemble/node-folder.ts";
 import { moduleReward } from "./node-module.ts";
 import { unitTestOptions, unitTestReward } from "./node-unit-test.ts";
 import { parseOptions } from "./parse-options.ts";
+import { aggregateNames, isProcessModel, processReward } from "./process.ts";
 import { remoteReward } from "./remote.ts";
 import { checked, type OpenedReward, type Reward, RewardError } from "./reward.ts";
 import { ruleReward, rules } from "./rules/index.ts";
@@ -48,6 +49,8 @@ const modelOptions = z.strictObject({
   lambda: number().optional(),
   /** What a response costs for each deviation that it is further from the training responses than these are. */
   unusual_penalty: number().optional(),
+  /** Of a process reward model: how the steps' probabilities become one. */
+  steps: z.enum(aggregateNames).optional(),
   /** Of several objectives: what each counts, or "row": the column `weights` of each prompt. */
   weights: z.union([z.literal("row"), z.record(z.string(), z.number())]).optional(),
 });
@@ -104,7 +107,7 @@ async function openModel(
     );
   }
   if (!engine) throw new RewardError(`reward ${model}: a reward model needs an engine, none was given`);
-  const { batch_size, unusual_penalty, weights, ...combination } = parseOptions(
+  const { batch_size, unusual_penalty, weights, steps, ...combination } = parseOptions(
     `reward ${model}`,
     modelOptions,
     given,
@@ -121,6 +124,8 @@ async function openModel(
   const reading = signal ? { signal } : {};
   if (!isFolder || !isEnsemble(folder)) {
     const loaded = await loadModel(isFolder ? folder : model, reading);
+    if (isProcessModel(loaded.config))
+      return processReward(loaded, { engine, name, ...(steps !== undefined && { aggregate: steps }) });
     return checkpointReward(loaded, { ...scoring, ...combination, name });
   }
   const { members, ...own } = await readEnsemble(folder);

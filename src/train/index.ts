@@ -123,6 +123,7 @@ export {
 } from "./preference/preference-losses.ts";
 export { type PretrainOptions, pretrain, pretrainDefaults } from "./pretrain.ts";
 export { createReinforce, type ReinforceOptions, reinforce, reinforceDefaults } from "./reinforce.ts";
+export { type PrmOptions, type PrmStart, prm, prmDefaults } from "./reward/prm.ts";
 export { layoutOf, type PairLayout, rewardRows, rewardSpec } from "./reward/reward-batch.ts";
 export {
   type RewardEnsembleOptions,

@@ -5,14 +5,14 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { register } from "./label.ts";
-import { runCli } from "../main.ts";
 import { createWorld } from "../../data/world/world.ts";
 import { createEngine } from "../../graph/node.ts";
-import { tinyModel } from "../../train/tiny.fixture.ts";
 import { judgeOf, languageJudge, localModel, openJudge, RewardError } from "../../reward/index.ts";
 import type { JudgePair } from "../../reward/judge/judge.ts";
 import { letterOf, questionOf } from "../../reward/judge/question.ts";
+import { tinyModel } from "../../train/tiny.fixture.ts";
+import { runCli } from "../main.ts";
+import { register } from "./label.ts";
 
 let folder: string;
 beforeAll(async () => {

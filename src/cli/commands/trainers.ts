@@ -13,6 +13,7 @@ export const trainers: Readonly<Record<string, string>> = {
   pretrain: "train a new model, or go on training one, on documents",
   sft: "fine-tune a model on text, on prompts and completions, or on conversations",
   reward: "train a reward model on pairs of a preferred and another answer",
+  prm: "train a process reward model on solutions whose steps are labelled",
   pairs: "collect preference pairs from a model's own samples, by a reward",
   "best-of-n": "answer each prompt with the best of n samples, by a reward",
   ppo: "improve a model by proximal policy optimisation against a reward",

@@ -16,6 +16,7 @@ import { bcoStage, ktoStage } from "./preference/kto.ts";
 import { listwiseStage } from "./preference/listwise.ts";
 import { orpoStage } from "./preference/orpo.ts";
 import { pretrainStage } from "./pretrain.ts";
+import { prmStage } from "./prm.ts";
 import { rewardStage } from "./reward.ts";
 import { sftStage } from "./sft.ts";
 
@@ -24,6 +25,7 @@ export const stageKinds: Readonly<Record<string, StageKind>> = Object.fromEntrie
     pretrainStage,
     sftStage,
     rewardStage,
+    prmStage,
     pairsStage,
     labelStage,
     bestOfStage,

@@ -79,14 +79,16 @@ def group_trainer(kind, model, prompts, batch, group, new_tokens, steps):
     tokenizer = transformers.AutoTokenizer.from_pretrained(model, padding_side="left")
     network = transformers.AutoModelForCausalLM.from_pretrained(
         model, dtype=torch.float32, attn_implementation="sdpa")
-    # Text, as TRL takes prompts; with its own tokenizer this gives the same ids, or nearly so.
-    rows = [{"prompt": tokenizer.decode(json.loads(line)["input_ids"])} for line in open(prompts)]
+    # TRL takes prompts as text and would put a beginning before them; these are the middle of a text, as ids.
+    rows = [{"prompt": line.strip()} for line in open(prompts)]
     stamps = Stamps()
     args = settings(
         output_dir=tempfile.mkdtemp(), per_device_train_batch_size=batch, num_generations=group, temperature=1.0,
         max_completion_length=new_tokens, max_steps=steps + WARMUP, learning_rate=1e-6, **arguments)
-    return made(model=network, args=args, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
-                reward_funcs=even_share, callbacks=[stamps]), stamps
+    trainer = made(model=network, args=args, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
+                   reward_funcs=even_share, callbacks=[stamps])
+    trainer._tokenize_prompts = lambda texts: ([json.loads(text)["input_ids"] for text in texts], None, {})
+    return trainer, stamps
 
 
 def groups(kind):

@@ -75,9 +75,7 @@ function judge(
 ): void {
   const short = ["--ppo.max_steps", "1", "--dpo.max_steps", "1", "--evaluate.num_prompts", "8"];
   const found = seeds.map((seed) =>
-    accuracyOf(
-      outcome("judge", seed, ["--world.noise", String(noise), "--own.noise", String(noise), ...short]),
-    ),
+    accuracyOf(outcome("judge", seed, ["--world.noise", String(noise), ...short])),
   );
   context.add(
     {
@@ -93,7 +91,7 @@ function judge(
   );
 }
 
-/** Shares of labels that are turned round, of the annotators' pairs and of those of the model's own answers. */
+/** Shares of labels that are turned round. */
 const judged = {
   "clean labels": { noise: 0, target: 0.85 },
   "noisy labels": { noise: 0.2, target: 0.75 },

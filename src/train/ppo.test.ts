@@ -156,7 +156,7 @@ describe("a step on responses from elsewhere", () => {
     const trainer = await createPpo({ model, engine, ...small }, { totalSteps: 2 });
     const given = input();
     await expect(trainer.step({ ...given, rewards: [1] })).rejects.toThrow(
-      /8 prompts, responses and rewards/,
+      /8 responses and rewards are required .*, to 8 prompts; got 8, 1 and 8/,
     );
     const bad = given.rewards.with(3, Number.NaN);
     await expect(trainer.step({ ...given, rewards: bad })).rejects.toThrow(/number 3 is NaN/);

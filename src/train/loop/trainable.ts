@@ -6,6 +6,7 @@
  */
 import {
   type Engine,
+  type HostArray,
   mapTree,
   type Resident,
   type Tensor,
@@ -55,7 +56,9 @@ function adapterOf(model: Model, options: LoraOptions, seed: number): Trainable 
         throw new TrainError(
           `${name}: the adapter of this run is required, got another; resume with its options`,
         );
-      return adapter.parameters;
+      // In the order of the start, whatever a file's is: the norm over them is a sum, and sums have an order.
+      const { parameters: trained } = adapter;
+      return Object.fromEntries(Object.keys(parameters).map((key) => [key, trained[key] as HostArray]));
     },
   };
 }

@@ -65,7 +65,7 @@ export { defaultTemplate } from "./judge/question.ts";
 export { moduleReward } from "./node-module.ts";
 export { type OpenRewardOptions, openReward } from "./node-open.ts";
 export { type Normalisation, normalisationOf, statisticsOf, withNormalisation } from "./normalisation.ts";
-export { normalisedWeights, type ObjectiveWeights, paretoFront, weightGrid } from "./objectives.ts";
+export { normalisedWeights, type ObjectiveWeights } from "./objectives.ts";
 export { plackettLuceLosses } from "./plackett-luce.ts";
 export { type Pooling, poolingOf, poolings } from "./pooling.ts";
 export type { RemoteParts } from "./post.ts";

@@ -84,26 +84,3 @@ export function weighing(
     }),
   });
 }
-
-/** Weights on the simplex, so many steps apart: of two objectives with 4 steps 0/1, .25/.75, ... */
-export function weightGrid(objectives: readonly string[], steps: number): Record<string, number>[] {
-  const [name, ...rest] = objectives;
-  const of = (names: readonly string[], left: number): Record<string, number>[] => {
-    const [first, ...others] = names as [string, ...string[]];
-    if (others.length === 0) return [{ [first]: left / steps }];
-    return Array.from({ length: left + 1 }, (_, i) => i).flatMap((i) =>
-      of(others, left - i).map((tail) => ({ [first]: i / steps, ...tail })),
-    );
-  };
-  return name === undefined ? [] : of([name, ...rest], steps);
-}
-
-/** Which points no other one beats: at least as good by every measure, and better by one. */
-export const paretoFront = (points: readonly (readonly number[])[]): boolean[] =>
-  points.map(
-    (point) =>
-      !points.some(
-        (other) =>
-          other.every((x, k) => x >= (point[k] as number)) && other.some((x, k) => x > (point[k] as number)),
-      ),
-  );

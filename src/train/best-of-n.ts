@@ -6,16 +6,11 @@
  * an upper bound that is exact where no two responses score alike, Beirami et al. 2024).
  */
 import type { Engine } from "../graph/index.ts";
-import { unflatten } from "../graph/index.ts";
 import type { Model } from "../models/load.ts";
 import type { Reward } from "../reward/reward.ts";
 import { TrainError } from "./errors.ts";
-import {
-  createSampler,
-  type RolloutPrompt,
-  type RolloutResponse,
-  scoreResponses,
-} from "./policy/rollouts.ts";
+import type { RolloutPrompt, RolloutResponse } from "./policy/rollouts.ts";
+import { scoredGroups } from "./policy/scored-groups.ts";
 
 export interface BestOfOptions {
   readonly model: Model;
@@ -78,39 +73,20 @@ export function bestIndex(
  */
 export async function bestOfN(options: BestOfOptions): Promise<BestOf[]> {
   const o = { ...bestOfDefaults, ...options };
-  const { model, prompts, reward, engine, samples, signal } = o;
+  const { model, prompts, samples } = o;
   const { tokenizer } = model;
   if (!tokenizer) throw new TrainError(`${model.name}: best-of-n needs a tokenizer, the model has none`);
   if (!Number.isInteger(samples) || samples < 1)
     throw new TrainError(`num_samples: a whole number of at least 1 is required, got ${samples}`);
-  const weights = await engine.put(unflatten(model.parameters));
-  const sampler = createSampler(engine, model.config, weights, {
-    tokenizer,
-    temperature: o.temperature,
-    maxNewTokens: o.responseLength,
-    batchSize: o.batchSize,
-  });
   const rows: BestOf[] = [];
-  try {
-    for (let from = 0; from < prompts.length && !signal?.aborted; from += o.batchSize) {
-      const part = prompts.slice(from, from + o.batchSize);
-      // Other prompts, another seed: the samples of a prompt do not depend on how many others there are.
-      const responses = await sampler.sample(part, { seed: o.seed + from, samples, signal });
-      const asked = part.flatMap((prompt) => Array.from({ length: samples }, () => prompt));
-      const scores = await scoreResponses(reward, asked, responses);
-      for (const [i, { text: prompt = "" }] of part.entries()) {
-        const own = responses.slice(i * samples, (i + 1) * samples);
-        const values = scores.slice(i * samples, (i + 1) * samples);
-        const ended = own.map(({ terminated }) => terminated);
-        const at = bestIndex(values, ended, o.terminatedOnly);
-        const { text: completion, terminated } = own[at] as RolloutResponse;
-        rows.push({ prompt, completion, score: values[at] as number, scores: values, terminated });
-      }
-      o.onProgress?.(rows.length, prompts.length);
+  for await (const groups of scoredGroups({ ...o, tokenizer })) {
+    for (const { prompt, responses, scores } of groups) {
+      const ended = responses.map(({ terminated }) => terminated);
+      const at = bestIndex(scores, ended, o.terminatedOnly);
+      const { text: completion, terminated } = responses[at] as RolloutResponse;
+      rows.push({ prompt: prompt.text ?? "", completion, score: scores[at] as number, scores, terminated });
     }
-  } finally {
-    await sampler.dispose();
-    await engine.free(weights);
+    o.onProgress?.(rows.length, prompts.length);
   }
   return rows;
 }

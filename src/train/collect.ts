@@ -3,17 +3,12 @@
  * preferred to the worst. Prompts whose responses all score alike give no pair.
  */
 import type { Engine } from "../graph/index.ts";
-import { unflatten } from "../graph/index.ts";
 import { uniform } from "../graph/random.ts";
 import type { Model } from "../models/load.ts";
 import type { Reward } from "../reward/reward.ts";
 import { TrainError } from "./errors.ts";
-import {
-  createSampler,
-  type RolloutPrompt,
-  type RolloutResponse,
-  scoreResponses,
-} from "./policy/rollouts.ts";
+import type { RolloutPrompt } from "./policy/rollouts.ts";
+import { type ScoredGroup, scoredGroups } from "./policy/scored-groups.ts";
 
 export interface CollectOptions {
   readonly model: Model;
@@ -64,36 +59,18 @@ const noiseStream = 11;
  */
 export async function collectPairs(options: CollectOptions): Promise<CollectedPair[]> {
   const o = { ...collectDefaults, ...options };
-  const { model, prompts, reward, engine, signal, samples } = o;
+  const { model, prompts, samples } = o;
   const { tokenizer } = model;
   if (!tokenizer)
     throw new TrainError(`${model.name}: collecting pairs needs a tokenizer, the model has none`);
   if (!(samples >= 2)) throw new TrainError(`samples: at least 2 are required for a pair, got ${samples}`);
-  const weights = unflatten(model.parameters);
-  const resident = await engine.put(weights);
-  const sampler = createSampler(engine, model.config, resident, {
-    tokenizer,
-    temperature: o.temperature,
-    maxNewTokens: o.responseLength,
-    batchSize: o.batchSize,
-  });
   const pairs: CollectedPair[] = [];
-  try {
-    for (let from = 0; from < prompts.length && !signal?.aborted; from += o.batchSize) {
-      const part = prompts.slice(from, from + o.batchSize);
-      // Other prompts, another seed: the samples of a prompt do not depend on how many others there are.
-      const responses = await sampler.sample(part, { seed: o.seed + from, samples, signal });
-      const asked = part.flatMap((prompt) => Array.from({ length: samples }, () => prompt));
-      const scores = await scoreResponses(reward, asked, responses);
-      for (const [i, prompt] of part.entries()) {
-        const pair = pairOf(prompt, responses, scores, { from: i * samples, to: (i + 1) * samples, ...o });
-        if (pair) pairs.push(uniform(o.seed, noiseStream, from + i) < o.noise ? turned(pair) : pair);
-      }
-      o.onProgress?.(Math.min(from + o.batchSize, prompts.length), prompts.length, pairs.length);
+  for await (const groups of scoredGroups({ ...o, tokenizer })) {
+    for (const group of groups) {
+      const pair = pairOf(group, o.terminatedOnly);
+      if (pair) pairs.push(uniform(o.seed, noiseStream, group.index) < o.noise ? turned(pair) : pair);
     }
-  } finally {
-    await sampler.dispose();
-    await engine.free(resident);
+    o.onProgress?.((groups.at(-1)?.index ?? 0) + 1, prompts.length, pairs.length);
   }
   return pairs;
 }
@@ -106,16 +83,13 @@ const turned = (pair: CollectedPair): CollectedPair => ({
   score_rejected: pair.score_chosen,
 });
 
-/** The best and the worst of the responses from `from` to `to`. */
+/** The best and the worst of the responses to a prompt. */
 function pairOf(
-  { text = "" }: RolloutPrompt,
-  responses: readonly RolloutResponse[],
-  scores: readonly number[],
-  { from, to, terminatedOnly }: { from: number; to: number; terminatedOnly: boolean },
+  { prompt: { text = "" }, responses, scores }: ScoredGroup,
+  terminatedOnly: boolean,
 ): CollectedPair | undefined {
   const usable = responses
-    .slice(from, to)
-    .map((response, i) => ({ ...response, score: scores[from + i] as number }))
+    .map((response, i) => ({ ...response, score: scores[i] as number }))
     .filter((response) => response.text !== "" && (response.terminated || !terminatedOnly))
     .sort((a, b) => b.score - a.score);
   const [best, worst] = [usable[0], usable.at(-1)];

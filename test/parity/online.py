@@ -1,4 +1,4 @@
-"""Goldens of TRL's Nash-MD, XPO and online DPO losses, on responses that are given instead of sampled.
+"""Goldens of TRL's Nash-MD and online DPO losses, on responses that are given instead of sampled.
 
     python test/parity/online.py      writes test/parity/golden/online.json (trl 1.12; needs the models of models.py)
 """

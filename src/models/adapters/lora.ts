@@ -4,7 +4,8 @@
  *     y = x W' + s (x A') B'        s = alpha / r, or alpha / sqrt(r) for rsLoRA (Kalajdzievski 2023)
  *
  * with W [out, in], A [r, in] and B [out, r]. The adapter is a parameter tree of its own, beside the frozen base:
- * `model.layers.0.self_attn.q_proj.lora_A.weight` and so on. Dropout is not implemented.
+ * `model.layers.0.self_attn.q_proj.lora_A.weight` and so on. There is no dropout: what samples and what trains must
+ * give a token the same probability.
  */
 import {
   AttuneError,

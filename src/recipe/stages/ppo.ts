@@ -1,8 +1,7 @@
 /** The stage `ppo`: proximal policy optimisation against a reward, held near the reference by a KL penalty. */
 import { z } from "zod";
-import { promptPreflight } from "../../data/preflight.ts";
 import type { Model } from "../../models/load.ts";
-import { type PpoStart, ppo } from "../../train/ppo.ts";
+import { ppo } from "../../train/ppo.ts";
 import { ppoDefaults as d } from "../../train/ppo-options.ts";
 import { RecipeError } from "../errors.ts";
 import {
@@ -19,9 +18,9 @@ import {
   text,
   whole,
 } from "../keys.ts";
-import { promptKeys, promptsOf, rewardKey, withoutReading } from "../prompts.ts";
+import { promptKeys, rewardKey } from "../prompts.ts";
 import { stageKind } from "../stage.ts";
-import { trainingHooks, trainingOptions } from "../training.ts";
+import { episodeKeys, runOnPrompts } from "./on-prompts.ts";
 
 export const ppoStage = stageKind({
   name: "ppo",
@@ -37,20 +36,7 @@ export const ppoStage = stageKind({
     critic: text("where the critic starts: policy, reward, or a model", { default: d.critic }),
     shared_backbone: flag("the critic is a value head on the policy", { default: d.sharedBackbone }),
     critic_learning_rate: positive("of the critic (default: the policy's)"),
-    total_episodes: count("responses in all (default: num_train_epochs of the prompts)"),
-    per_device_train_batch_size: count("prompts of an iteration, in a micro-batch", {
-      default: d.batchSize,
-      aliases: ["batch_size"],
-    }),
-    gradient_accumulation_steps: count("micro-batches of an iteration", {
-      default: 1,
-      aliases: ["gradient_accumulation"],
-    }),
-    num_train_epochs: positive("times that the prompts are seen", {
-      default: d.numEpochs,
-      aliases: ["num_epochs"],
-    }),
-    max_steps: count("iterations; wins over total_episodes"),
+    ...episodeKeys(d),
     num_ppo_epochs: count("passes over the responses of an iteration", { default: d.numPpoEpochs }),
     num_mini_batches: count("optimiser steps of a pass", { default: d.numMiniBatches }),
     kl_coef: fromZero("beta, the strength of the KL penalty", { default: d.klCoef }),
@@ -85,30 +71,12 @@ export const ppoStage = stageKind({
   answers: true,
   shown: ["objective/scores", "objective/kl", "objective/entropy", "policy/clipfrac_avg", "eps"],
   next: (output) => `the policy is in ${output}/model, its critic in ${output}/critic`,
-  async run({ ref_model, reward, critic, ...keys }, context) {
-    const model = await context.model(keys.model as string);
-    const responseLength = keys.response_length ?? d.responseLength;
-    const prompts = await promptsOf(model, context.data(keys.data as string), responseLength, keys);
-    const opened = await context.reward(reward, model);
-    const result = await ppo(
-      {
-        ...trainingOptions(withoutReading(keys), context),
-        model,
-        ...(ref_model !== undefined && { refModel: await context.model(ref_model) }),
-        ...(critic !== undefined && { critic: await criticFrom(critic, reward, context.model) }),
-        prompts: [...prompts.prompts],
-        maxPromptLength: prompts.maxPromptLength,
-        reward: opened.score,
-      },
-      trainingHooks(context, ({ totalSteps, step, tokens }: PpoStart) => ({
-        preflight: promptPreflight(prompts, prompts.tokenizer),
-        totalSteps,
-        step,
-        tokens,
-      })),
-    );
-    return { ...result, data: { rows: prompts.rows, skipped: prompts.skipped.length } };
-  },
+  run: runOnPrompts({
+    responseLength: (keys) => (keys.response_length as number | undefined) ?? d.responseLength,
+    more: async ({ critic }, context, reward) =>
+      critic === undefined ? {} : { critic: await criticFrom(critic as string, reward, context.model) },
+    train: ppo as never,
+  }),
 });
 
 /** The critic's start: the policy, the reward model (when the reward is one), or a model by name. */

@@ -1,9 +1,8 @@
 /** The stages `reinforce`, `rloo` and `grpo`: policy gradients without a critic. */
 import { z } from "zod";
-import { promptPreflight } from "../../../data/preflight.ts";
 import { groupDefaults } from "../../../train/group-options.ts";
 import { grpo, grpoDefaults, grpoLossTypes } from "../../../train/grpo.ts";
-import type { PolicyHooks, PolicyResult, PolicyStart } from "../../../train/policy/on-policy-run.ts";
+import type { PolicyHooks, PolicyResult } from "../../../train/policy/on-policy-run.ts";
 import { reinforce, reinforceDefaults } from "../../../train/reinforce.ts";
 import { rloo, rlooDefaults } from "../../../train/rloo.ts";
 import {
@@ -18,9 +17,9 @@ import {
   runKeys,
   whole,
 } from "../../keys.ts";
-import { promptKeys, promptsOf, rewardKey, withoutReading } from "../../prompts.ts";
+import { promptKeys, rewardKey } from "../../prompts.ts";
 import { type StageKind, stageKind } from "../../stage.ts";
-import { trainingHooks, trainingOptions } from "../../training.ts";
+import { episodeKeys, runOnPrompts } from "../on-prompts.ts";
 
 const d = groupDefaults;
 
@@ -38,20 +37,7 @@ const sharedKeys = ({ beta }: { readonly beta: number }) => ({
   missing_eos_penalty: fromZero("taken off the score of a response that does not end by itself"),
   beta: fromZero("weight of the KL to the reference; 0: no reference", { default: beta }),
   entropy_coef: fromZero("weight of the entropy bonus", { default: d.entropyCoef }),
-  total_episodes: count("responses in all (default: num_train_epochs of the prompts)"),
-  per_device_train_batch_size: count("responses of an iteration, in a micro-batch", {
-    default: d.batchSize,
-    aliases: ["batch_size"],
-  }),
-  gradient_accumulation_steps: count("micro-batches of an iteration", {
-    default: 1,
-    aliases: ["gradient_accumulation"],
-  }),
-  num_train_epochs: positive("times that the prompts are seen", {
-    default: d.numEpochs,
-    aliases: ["num_epochs"],
-  }),
-  max_steps: count("iterations; wins over total_episodes"),
+  ...episodeKeys(d),
   num_mini_batches: count("optimiser steps of a pass", { default: d.numMiniBatches }),
   int8_rollouts: flag("sample with 8-bit weights, corrected by the ratio", { default: d.int8Rollouts }),
   num_samples: whole("responses of each iteration in samples.jsonl", { default: d.numSamples }),
@@ -87,29 +73,10 @@ function groupStage<S extends z.ZodRawShape>(
     shown,
     next: (output) =>
       `the policy is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,
-    async run(given, context) {
-      const { ref_model, reward, ...rest } = given as Record<string, unknown>;
-      const model = await context.model(rest.model as string);
-      const length = (rest.max_completion_length as number | undefined) ?? d.maxCompletionLength;
-      const prompts = await promptsOf(model, context.data(rest.data as string), length, rest);
-      const opened = await context.reward(reward, model);
-      const options = {
-        ...trainingOptions(withoutReading(rest), context),
-        model,
-        ...(ref_model !== undefined && { refModel: await context.model(ref_model as string) }),
-        prompts: [...prompts.prompts],
-        maxPromptLength: prompts.maxPromptLength,
-        reward: opened.score,
-      };
-      const hooks = trainingHooks(context, ({ totalSteps, step, tokens }: PolicyStart) => ({
-        preflight: promptPreflight(prompts, prompts.tokenizer),
-        totalSteps,
-        step,
-        tokens,
-      }));
-      const result = await train(options as never, hooks);
-      return { ...result, data: { rows: prompts.rows, skipped: prompts.skipped.length } };
-    },
+    run: runOnPrompts({
+      responseLength: (given) => (given.max_completion_length as number | undefined) ?? d.maxCompletionLength,
+      train: train as never,
+    }),
   });
 }
 

@@ -1,13 +1,6 @@
-/** What stages of methods on own samples share: their keys, and how prompts, reward and reference are opened. */
+/** What stages of methods on own samples share: their keys, and how one is run. */
 import { z } from "zod";
-import { promptPreflight } from "../../../data/preflight.ts";
-import type {
-  IterationHooks,
-  IterationOptions,
-  IterationResult,
-  IterationStart,
-  iterationDefaults,
-} from "../../../train/online/iterations.ts";
+import type { IterationHooks, IterationResult, iterationDefaults } from "../../../train/online/iterations.ts";
 import {
   adapterKeys,
   count,
@@ -18,9 +11,9 @@ import {
   runKeys,
   whole,
 } from "../../keys.ts";
-import { promptKeys, promptsOf, rewardKey, withoutReading } from "../../prompts.ts";
+import { promptKeys, rewardKey } from "../../prompts.ts";
 import { type StageKind, stageKind } from "../../stage.ts";
-import { trainingHooks, trainingOptions } from "../../training.ts";
+import { runOnPrompts } from "../on-prompts.ts";
 
 type Defaults = { readonly [K in keyof typeof iterationDefaults]: string | number | boolean };
 
@@ -85,32 +78,10 @@ export const onlineStage = <S extends z.ZodRawShape>({
     shown,
     next: (output) =>
       `the policy is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,
-    async run(given, context) {
-      const { ref_model, reward, ...rest } = given as Record<string, unknown>;
-      const model = await context.model(rest.model as string);
-      const responseLength = (rest.response_length as number | undefined) ?? defaultLength(keys);
-      const prompts = await promptsOf(model, context.data(rest.data as string), responseLength, rest);
-      const opened = await context.reward(reward, model);
-      const options: IterationOptions = {
-        ...trainingOptions(withoutReading(rest), context),
-        model,
-        ...(ref_model !== undefined && { refModel: await context.model(ref_model as string) }),
-        responseLength,
-        prompts: [...prompts.prompts],
-        maxPromptLength: prompts.maxPromptLength,
-        reward: opened.score,
-      };
-      const result = await train(
-        options as never,
-        trainingHooks(context, ({ totalSteps, step, tokens }: IterationStart) => ({
-          preflight: promptPreflight(prompts, prompts.tokenizer),
-          totalSteps,
-          step,
-          tokens,
-        })),
-      );
-      return { ...result, data: { rows: prompts.rows, skipped: prompts.skipped.length } };
-    },
+    run: runOnPrompts({
+      responseLength: (given) => (given.response_length as number | undefined) ?? defaultLength(keys),
+      train: train as never,
+    }),
   });
 
 const defaultLength = (keys: z.ZodRawShape): number =>

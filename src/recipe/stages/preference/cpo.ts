@@ -5,7 +5,7 @@ import { simpo, simpoDefaults } from "../../../train/simpo.ts";
 import { choice, fromZero, number, positive, share } from "../../keys.ts";
 import { type StageKind, stageKind } from "../../stage.ts";
 import { nextOf, preferenceKeys } from "./keys.ts";
-import { runPairs } from "./run-pairs.ts";
+import { runPairs } from "./run-on-data.ts";
 
 type Settings = Record<"beta" | "labelSmoothing" | "cpoAlpha" | "simpoGamma" | "alpha", number>;
 

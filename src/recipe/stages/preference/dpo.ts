@@ -7,7 +7,7 @@ import { preferenceLossNames } from "../../../train/preference/preference-losses
 import { choice, choices, count, flag, fromZero, number, numbers, positive, share } from "../../keys.ts";
 import { stageKind } from "../../stage.ts";
 import { nextOf, preferenceKeys, refModelKey } from "./keys.ts";
-import { runPairs } from "./run-pairs.ts";
+import { runPairs } from "./run-on-data.ts";
 
 const lossKeys = {
   loss_type: choices(

@@ -3,41 +3,10 @@ import { z } from "zod";
 import { labelPreflight } from "../../../data/preflight.ts";
 import { bco, bcoDefaults } from "../../../train/bco.ts";
 import { kto, ktoDefaults, ktoLossNames } from "../../../train/kto.ts";
-import type { FitResult } from "../../../train/loop/fit.ts";
-import type { LabelHooks, LabelStart, LabelTrainerOptions } from "../../../train/preference/label-data.ts";
 import { choice, fromZero, positive } from "../../keys.ts";
-import {
-  type StageContext,
-  type StageKeys,
-  type StageKind,
-  type StageResult,
-  stageKind,
-} from "../../stage.ts";
-import { trainingHooks, trainingOptions } from "../../training.ts";
+import { type StageKind, stageKind } from "../../stage.ts";
 import { nextOf, preferenceKeys, refModelKey } from "./keys.ts";
-
-type LabelTrainer = (options: LabelTrainerOptions, hooks: LabelHooks) => Promise<FitResult>;
-
-const runLabels =
-  (train: LabelTrainer) =>
-  async ({ ref_model, ...keys }: StageKeys, context: StageContext): Promise<StageResult> => {
-    let data = { rows: 0, skipped: 0 };
-    const result = await train(
-      {
-        ...trainingOptions(keys, context),
-        model: await context.model(keys.model as string),
-        ...(ref_model !== undefined && { refModel: await context.model(ref_model as string) }),
-        data: context.data(keys.data as string),
-        ...(keys.eval_data !== undefined && { evalData: context.data(keys.eval_data as string) }),
-      },
-      trainingHooks(context, ({ train, eval: held, tokenizer, totalSteps, step, tokens }: LabelStart) => {
-        data = { rows: train.rows, skipped: train.skipped.length };
-        const preflight = labelPreflight(train, tokenizer);
-        return { preflight, ...(held && { heldOut: held.rows }), totalSteps, step, tokens };
-      }),
-    );
-    return { ...result, data };
-  };
+import { runOnData } from "./run-on-data.ts";
 
 const common = {
   required: ["model", "data"],
@@ -66,7 +35,7 @@ export const ktoStage = stageKind({
     ...preferenceKeys.after(ktoDefaults),
   }),
   ...common,
-  run: runLabels(kto),
+  run: runOnData(kto, labelPreflight),
 });
 
 export const bcoStage = stageKind({
@@ -80,5 +49,5 @@ export const bcoStage = stageKind({
     ...preferenceKeys.after(bcoDefaults),
   }),
   ...common,
-  run: runLabels(bco),
+  run: runOnData(bco, labelPreflight),
 });

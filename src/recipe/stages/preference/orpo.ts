@@ -4,7 +4,7 @@ import { orpoDefaults as d, orpo } from "../../../train/orpo.ts";
 import { fromZero } from "../../keys.ts";
 import { stageKind } from "../../stage.ts";
 import { nextOf, preferenceKeys } from "./keys.ts";
-import { runPairs } from "./run-pairs.ts";
+import { runPairs } from "./run-on-data.ts";
 
 export const orpoStage = stageKind({
   name: "orpo",

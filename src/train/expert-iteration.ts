@@ -8,7 +8,6 @@
  *     step       - 1/n sum log pi(token), over the tokens of what was kept                language-model.ts
  */
 
-import type { PromptExample } from "../data/prompts.ts";
 import { hostArray } from "../graph/index.ts";
 import { permutation, randomBits } from "../graph/random.ts";
 import { choosingPlaces, responseTokens, type TokenSequence, tokenRows } from "../models/response-rows.ts";
@@ -17,19 +16,17 @@ import { labelSpec } from "./loop/label-rows.ts";
 import { languageModelLoss } from "./loop/language-model.ts";
 import { addMetrics } from "./loop/metrics.ts";
 import { chunks } from "./loop/plan.ts";
-import { withDefaults } from "./loop/trainer-options.ts";
 import { meanOf, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
-import {
-  type Iteration,
-  type IterationHooks,
-  type IterationOptions,
-  type IterationResult,
-  iterationDefaults,
-  type Learner,
-  runIterations,
-} from "./online/iterations.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
 import { checkSelection, type Selection, selectionDefaults, selectResponses } from "./online/selection.ts";
+import {
+  type IterationOptions,
+  iterationDefaults,
+  iterationSettings,
+  type PolicyHooks,
+  type PolicyResult,
+  runIterations,
+} from "./policy/iterations.ts";
 
 export interface ExpertIterationOptions extends IterationOptions, Selection {
   /** Responses to each prompt. */
@@ -68,9 +65,9 @@ export const expertIterationDefaults = {
  */
 export async function expertIteration(
   options: ExpertIterationOptions,
-  hooks: IterationHooks = {},
-): Promise<IterationResult> {
-  const o = withDefaults(expertIterationDefaults, options);
+  hooks: PolicyHooks = {},
+): Promise<PolicyResult> {
+  const o = iterationSettings(expertIterationDefaults, options);
   checkSelection(o, o.numGenerations);
   if (!Number.isInteger(o.innerEpochs) || o.innerEpochs < 1)
     throw new TrainError(`inner_epochs: a whole number of at least 1 is required, got ${o.innerEpochs}`);
@@ -79,8 +76,9 @@ export async function expertIteration(
     o,
     {
       name: "expert-iteration",
+      promptsPerStep: o.promptsPerStep,
       decisive: { selection, topK, threshold, beta, numGenerations, sampleFrom, innerEpochs, terminatedOnly },
-      async open(place): Promise<Learner> {
+      async open(place) {
         const policy = await openOnlinePolicy(place, o, {
           loss: languageModelLoss(place.model.config),
           batchSpec: labelSpec(false),
@@ -89,7 +87,7 @@ export async function expertIteration(
         let hasWarned = false;
         return {
           ...policy,
-          async iterate(prompts: readonly PromptExample[], step: number): Promise<Iteration> {
+          async iterate(prompts, step) {
             const from = sampleFrom === "policy" ? policy.sample : policy.sampleReference;
             const found = await sampleGroups(o, place.reward, from, prompts, {
               step,

@@ -77,18 +77,18 @@ export {
 } from "./loop/trainer-options.ts";
 export { type MultiTurnOptions, multiTurn, multiTurnDefaults } from "./multi-turn.ts";
 export { type NashMdOptions, nashMd, nashMdDefaults } from "./nash-md.ts";
-export type {
-  IterationHooks,
-  IterationOptions,
-  IterationResult,
-  IterationStart,
-} from "./online/iterations.ts";
 export { type OnlineDpoOptions, onlineDpo, onlineDpoDefaults } from "./online-dpo.ts";
 export { type OrpoOptions, orpo, orpoDefaults } from "./orpo.ts";
 export { type GaeOptions, gae, tokenRewards, whiten } from "./policy/advantages.ts";
 export type { Algorithm, Findings, IterationFigures, Learned } from "./policy/algorithm.ts";
 export type { StepInput, StepResponse } from "./policy/checks.ts";
 export { groupAdvantages, leaveOneOut, type ScaleRewards } from "./policy/groups.ts";
+export type {
+  IterationOptions,
+  PolicyHooks,
+  PolicyResult,
+  PolicyStart,
+} from "./policy/iterations.ts";
 export {
   type KlControl,
   type KlEstimator,
@@ -98,12 +98,7 @@ export {
   nextKlCoef,
 } from "./policy/kl.ts";
 export { createOnPolicy, type OnPolicy, type PolicyCourse } from "./policy/on-policy.ts";
-export {
-  type PolicyHooks,
-  type PolicyResult,
-  type PolicyStart,
-  runOnPolicy,
-} from "./policy/on-policy-run.ts";
+export { runOnPolicy } from "./policy/on-policy-run.ts";
 export { importances, type PolicyLoss, type PolicyTerms, policyLosses } from "./policy/policy-losses.ts";
 export { createPpo } from "./policy/ppo-algorithm.ts";
 export type { RolloutPrompt, RolloutResponse } from "./policy/rollouts.ts";
@@ -122,6 +117,7 @@ export {
   preferenceLossNames,
 } from "./preference/preference-losses.ts";
 export { type PretrainOptions, pretrain, pretrainDefaults } from "./pretrain.ts";
+export type { PromptedOptions, SamplingOptions } from "./prompted-options.ts";
 export { createReinforce, type ReinforceOptions, reinforce, reinforceDefaults } from "./reinforce.ts";
 export { type PrmOptions, type PrmStart, prm, prmDefaults } from "./reward/prm.ts";
 export { layoutOf, type PairLayout, rewardRows, rewardSpec } from "./reward/reward-batch.ts";

@@ -19,19 +19,17 @@ import { openEnvironment } from "./environment/node-environment.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
 import { textModelOf } from "./loop/text-model.ts";
-import { withDefaults } from "./loop/trainer-options.ts";
 import { meanOf } from "./online/groups.ts";
-import {
-  type Iteration,
-  type IterationHooks,
-  type IterationOptions,
-  type IterationResult,
-  iterationDefaults,
-  type Learner,
-  runIterations,
-} from "./online/iterations.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
 import { weightedBatch, weightedLoss, weightedSpec } from "./online/weighted-tokens.ts";
+import {
+  type IterationOptions,
+  iterationDefaults,
+  iterationSettings,
+  type PolicyHooks,
+  type PolicyResult,
+  runIterations,
+} from "./policy/iterations.ts";
 
 export interface MultiTurnOptions
   extends Omit<IterationOptions, "prompts" | "reward" | "missingEosPenalty" | "promptsPerStep" | "refModel"> {
@@ -71,11 +69,8 @@ export const multiTurnDefaults = {
  * @example
  * const { policy } = await multiTurn({ model: await loadModel("my-model"), environment: "conversation" });
  */
-export async function multiTurn(
-  options: MultiTurnOptions,
-  hooks: IterationHooks = {},
-): Promise<IterationResult> {
-  const o = withDefaults(multiTurnDefaults, options);
+export async function multiTurn(options: MultiTurnOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
+  const o = iterationSettings(multiTurnDefaults, options);
   for (const [name, least] of [
     ["numGenerations", 2],
     ["numOpenings", 1],
@@ -120,6 +115,7 @@ export async function multiTurn(
     settings,
     {
       name: "multi-turn",
+      promptsPerStep: o.promptsPerStep,
       decisive: {
         numGenerations,
         numOpenings,
@@ -127,7 +123,7 @@ export async function multiTurn(
         beta,
         ...(typeof environment === "string" && { environment }),
       },
-      async open(place): Promise<Learner> {
+      async open(place) {
         const { config } = place.model;
         // An episode may fill the context, and so may a row of an update.
         const longestPrompt = config.maxPositions - o.responseLength;
@@ -139,7 +135,7 @@ export async function multiTurn(
         let hasWarned = false;
         return {
           ...policy,
-          async iterate(openings: readonly PromptExample[], step: number): Promise<Iteration> {
+          async iterate(openings, step) {
             const seeds = openings.flatMap(({ row }) =>
               Array.from({ length: numGenerations }, () => row.seed as number),
             );

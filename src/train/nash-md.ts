@@ -10,34 +10,23 @@
  * log-ratios from itself on, sum_t log pi(t) sum_{s>=t} (log pi - log ref)(s). `token` is TRL's, in which a token answers
  * for its own alone.
  */
-import type { PromptExample } from "../data/prompts.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import type { TokenSequence } from "../models/response-rows.ts";
-import type { Judge } from "../reward/judge/judge.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
-import { withDefaults } from "./loop/trainer-options.ts";
 import { meanOf, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
-import {
-  type Iteration,
-  type IterationHooks,
-  type IterationOptions,
-  type IterationResult,
-  iterationDefaults,
-  type Learner,
-  runIterations,
-} from "./online/iterations.ts";
-import { checkJudged, preferencesOf } from "./online/judged.ts";
+import { checkJudged, type JudgedOptions, judgedDefaults, preferencesOf } from "./online/judged.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
 import { weightedBatch, weightedLoss, weightedSpec } from "./online/weighted-tokens.ts";
+import {
+  iterationSettings,
+  type PolicyHooks,
+  type PolicyResult,
+  runIterations,
+} from "./policy/iterations.ts";
 
-export interface NashMdOptions extends Omit<IterationOptions, "reward"> {
-  /** What scores responses; P is then sigmoid of the difference. Or give a judge. */
-  readonly reward?: IterationOptions["reward"] | undefined;
-  /** What compares two responses, in place of a reward. */
-  readonly judge?: Judge | undefined;
-  /** Weight of the KL. */
-  readonly beta?: number | undefined;
+/** With a reward, P is the sigmoid of the difference of the scores. */
+export interface NashMdOptions extends JudgedOptions {
   /** a: the reference's share in the mixture; 0 is self-play, 1 plays against the reference. */
   readonly mixtureCoef?: number | undefined;
   readonly klGradient?: "sequence" | "token" | undefined;
@@ -45,9 +34,7 @@ export interface NashMdOptions extends Omit<IterationOptions, "reward"> {
 
 /** Defaults, as the help texts print them. */
 export const nashMdDefaults = {
-  ...iterationDefaults,
-  learningRate: 5e-7,
-  beta: 0.1,
+  ...judgedDefaults,
   mixtureCoef: 0.5,
   klGradient: "sequence",
 } as const satisfies Partial<NashMdOptions>;
@@ -77,8 +64,8 @@ export function nashWeights(
  *   judge: async (pairs) => pairs.map(({ first, second }) => (first.length < second.length ? 1 : 0)),
  * });
  */
-export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {}): Promise<IterationResult> {
-  const o = withDefaults(nashMdDefaults, options);
+export async function nashMd(options: NashMdOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
+  const o = iterationSettings(nashMdDefaults, options);
   checkJudged("nash-md", o);
   if (!(o.beta >= 0)) throw new TrainError(`beta: at least 0 is required, got ${o.beta}`);
   if (!(o.mixtureCoef >= 0 && o.mixtureCoef <= 1))
@@ -88,8 +75,9 @@ export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {})
     o,
     {
       name: "nash-md",
+      promptsPerStep: o.promptsPerStep,
       decisive: { beta, mixtureCoef, klGradient },
-      async open(place): Promise<Learner> {
+      async open(place) {
         const reference = o.refModel ?? place.model;
         const shapeOf = ({ family, numLayers, headDim, numKeyValueHeads, hiddenSize }: ModelConfig) =>
           [family, numLayers, headDim, numKeyValueHeads, hiddenSize].join();
@@ -110,7 +98,7 @@ export async function nashMd(options: NashMdOptions, hooks: IterationHooks = {})
               : policy.sampleMixture(mixtureCoef, prompts, settings);
         return {
           ...policy,
-          async iterate(prompts: readonly PromptExample[], step: number): Promise<Iteration> {
+          async iterate(prompts, step) {
             const own = await sampleGroups(o, place.reward, policy.sample, prompts, { step, samples: 1 });
             const other = await sampleGroups(o, place.reward, opponent, prompts, {
               step,

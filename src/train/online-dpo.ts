@@ -9,33 +9,22 @@
 import type { PromptExample } from "../data/prompts.ts";
 import { div, hostArray, square, sub } from "../graph/index.ts";
 import { randomBits, uniform } from "../graph/random.ts";
-import type { Judge } from "../reward/judge/judge.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
-import { withDefaults } from "./loop/trainer-options.ts";
 import { meanOf, type Scored, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
-import {
-  type Iteration,
-  type IterationHooks,
-  type IterationOptions,
-  type IterationResult,
-  iterationDefaults,
-  type Learner,
-  runIterations,
-} from "./online/iterations.ts";
-import { checkJudged, preferencesOf } from "./online/judged.ts";
+import { checkJudged, type JudgedOptions, judgedDefaults, preferencesOf } from "./online/judged.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
+import {
+  iterationSettings,
+  type PolicyHooks,
+  type PolicyResult,
+  runIterations,
+} from "./policy/iterations.ts";
 import { dpoLoss } from "./preference/dpo-loss.ts";
 import { collateRuns, dpoSpec } from "./preference/preference-batch.ts";
 import { type PreferenceLoss, preferenceLosses } from "./preference/preference-losses.ts";
 
-export interface OnlineDpoOptions extends Omit<IterationOptions, "reward"> {
-  /** What scores responses; or give a judge. */
-  readonly reward?: IterationOptions["reward"] | undefined;
-  /** What compares two responses, in place of a reward. */
-  readonly judge?: Judge | undefined;
-  /** The pull towards the reference. */
-  readonly beta?: number | undefined;
+export interface OnlineDpoOptions extends JudgedOptions {
   readonly lossType?: "sigmoid" | "ipo" | undefined;
   /**
    * `best`: the likelier one is preferred, as in TRL. `drawn`: drawn with the judge's probability (of a reward:
@@ -52,9 +41,7 @@ export const onlineDpoLosses = {
 
 /** Defaults, as the help texts print them. */
 export const onlineDpoDefaults = {
-  ...iterationDefaults,
-  learningRate: 5e-7,
-  beta: 0.1,
+  ...judgedDefaults,
   lossType: "sigmoid",
   labels: "best",
 } as const satisfies Partial<OnlineDpoOptions>;
@@ -71,11 +58,8 @@ export const onlineDpoDefaults = {
  *   beta: 0.1,
  * });
  */
-export async function onlineDpo(
-  options: OnlineDpoOptions,
-  hooks: IterationHooks = {},
-): Promise<IterationResult> {
-  const o = withDefaults(onlineDpoDefaults, options);
+export async function onlineDpo(options: OnlineDpoOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
+  const o = iterationSettings(onlineDpoDefaults, options);
   checkJudged("online-dpo", o);
   if (!(o.beta > 0)) throw new TrainError(`beta: above 0 is required, got ${o.beta}`);
   const { judge, beta, lossType, labels } = o;
@@ -83,8 +67,9 @@ export async function onlineDpo(
     o,
     {
       name: "online-dpo",
+      promptsPerStep: o.promptsPerStep,
       decisive: { beta, lossType, labels },
-      async open(place): Promise<Learner> {
+      async open(place) {
         const policy = await openOnlinePolicy(place, o, {
           loss: dpoLoss(place.model.config, { loss: onlineDpoLosses[lossType], beta }),
           batchSpec: dpoSpec(),
@@ -92,7 +77,7 @@ export async function onlineDpo(
         });
         return {
           ...policy,
-          async iterate(prompts: readonly PromptExample[], step: number): Promise<Iteration> {
+          async iterate(prompts, step) {
             const found = await sampleGroups(o, place.reward, policy.sample, prompts, { step, samples: 2 });
             const { responses, sequences, scores } = found;
             const halves = [everySecond(found, 0), everySecond(found, 1)] as const;

@@ -1,34 +1,23 @@
 /** The options of PPO: names and defaults of TRL's PPOConfig in camelCase, where there is no reason to differ. */
-import type { DataInput } from "../data/input.ts";
-import type { PromptExample, PromptOptions } from "../data/prompts.ts";
+
 import type { Model } from "../models/load.ts";
-import type { Reward } from "../reward/reward.ts";
-import type { RewardSpec } from "../reward/spec.ts";
 import { TrainError } from "./errors.ts";
-import { type TrainerOptions, trainerDefaults, withDefaults } from "./loop/trainer-options.ts";
+import { withDefaults } from "./loop/trainer-options.ts";
 import { checkKlControl, type KlControl, type KlEstimator, klTerms } from "./policy/kl.ts";
 import type { PolicyLoss } from "./policy/policy-losses.ts";
-
-type Shared = Omit<
-  TrainerOptions,
-  | "loss"
-  | "groupByLength"
-  | "evalBatchSize"
-  | "evalSteps"
-  | "earlyStoppingPatience"
-  | "metricForBest"
-  | "loadBestModelAtEnd"
->;
+import {
+  checkCounts,
+  checkSampling,
+  type PromptedOptions,
+  promptedDefaults,
+  type SamplingOptions,
+} from "./prompted-options.ts";
 
 /**
  * An iteration samples one response for each of `batchSize * gradientAccumulation` prompts, and updates policy and
  * critic `numPpoEpochs * numMiniBatches` times with them, in micro-batches of at most `batchSize` rows.
  */
-export interface PpoStepOptions extends Shared {
-  /** The policy at the start. */
-  readonly model: Model;
-  /** What the KL is measured against; by default the policy at the start, under LoRA the base. */
-  readonly refModel?: Model | undefined;
+export interface PpoStepOptions extends SamplingOptions {
   /**
    * Where the critic starts: as the policy, as the reward model, as another model, or from a folder or hub id. A given
    * critic keeps its head; a new head is zero. Default "policy".
@@ -51,8 +40,6 @@ export interface PpoStepOptions extends Shared {
   readonly gamma?: number | undefined;
   readonly lam?: number | undefined;
   readonly whitenRewards?: boolean | undefined;
-  /** Taken off the score of a response that did not end by itself. */
-  readonly missingEosPenalty?: number | undefined;
   /** beta; 0 for none. */
   readonly klCoef?: number | undefined;
   readonly klEstimator?: KlEstimator | undefined;
@@ -67,11 +54,6 @@ export interface PpoStepOptions extends Shared {
   readonly klHorizon?: number | undefined;
   /** Ends the updates of an iteration early: nats per token against the old policy; 0.01 to 0.02 are usual. */
   readonly targetKl?: number | undefined;
-  readonly temperature?: number | undefined;
-  /** Tokens of a response, at most. */
-  readonly responseLength?: number | undefined;
-  /** Ids that end a response; the model's own by default. */
-  readonly stopTokenIds?: readonly number[] | undefined;
   /** Sample with projections in 8 bits, and correct for it by the ratio of the probabilities. */
   readonly int8Rollouts?: boolean | undefined;
   /** Where Adam's epsilon stands; in TensorFlow's place it weighs more in the first steps. */
@@ -80,27 +62,11 @@ export interface PpoStepOptions extends Shared {
   readonly policyLoss?: PolicyLoss | undefined;
 }
 
-export interface PpoOptions
-  extends PpoStepOptions,
-    Partial<Omit<PromptOptions, "chatTemplate" | "maxPromptLength">> {
-  /** A function from a batch to scores, a reward model, or any other reward by its name: see attune/reward. */
-  readonly reward: Reward | Model | RewardSpec;
-  /** Files, hub ids, or rows that have a prompt, whose other columns go to the reward; or what `loadPrompts` gave. */
-  readonly prompts: DataInput | readonly PromptExample[];
-  /** A name or Jinja source, instead of the model's own template. */
-  readonly chatTemplate?: string | undefined;
-  /** Tokens of a prompt, at most. By default what the context leaves beside a response. */
-  readonly maxPromptLength?: number | undefined;
-  /** Responses written to samples.jsonl at each iteration. */
-  readonly numSamples?: number | undefined;
-}
+export interface PpoOptions extends PpoStepOptions, PromptedOptions {}
 
 /** Defaults, as the help texts print them. */
 export const ppoDefaults = {
-  ...trainerDefaults,
-  learningRate: 3e-6,
-  lrSchedulerType: "linear",
-  batchSize: 32,
+  ...promptedDefaults,
   optimizer: "adam",
   adamEpsilon: 1e-5,
   epsilonPlacement: "tensorflow",
@@ -122,22 +88,10 @@ export const ppoDefaults = {
   klCoefEnd: 0,
   klTarget: 6,
   klHorizon: 10_000,
-  // The policy that is trained is the one that is served: at its own temperature.
-  temperature: 1,
-  responseLength: 53,
   int8Rollouts: false,
-  numSamples: 4,
 } as const satisfies Partial<PpoOptions>;
 
 export type PpoSettings = Omit<ReturnType<typeof settingsOf>, "numSamples">;
-
-const positive = [
-  "numPpoEpochs",
-  "numMiniBatches",
-  "batchSize",
-  "gradientAccumulation",
-  "responseLength",
-] as const;
 
 /**
  * The options over their defaults, checked.
@@ -149,14 +103,8 @@ export function settingsOf<O extends PpoStepOptions>(options: O) {
   const fail = (message: string): never => {
     throw new TrainError(message);
   };
-  for (const name of positive)
-    if (!Number.isInteger(o[name]) || o[name] < 1)
-      fail(`${snake(name)}: a whole number of at least 1 is required, got ${o[name]}`);
-  if (!(o.temperature > 0)) fail(`temperature: above 0 is required, got ${o.temperature}`);
-  if (o.missingEosPenalty !== undefined && !(o.missingEosPenalty >= 0))
-    fail(
-      `missing_eos_penalty: it is taken off the score, so at least 0 is required, got ${o.missingEosPenalty}`,
-    );
+  checkSampling(o);
+  checkCounts(o, 1, ["numPpoEpochs", "numMiniBatches"]);
   if (o.klIn === "loss" && !(o.klEstimator in klTerms))
     fail(
       `kl_estimator: ${Object.keys(klTerms).join(" or ")} is required for a KL in the loss, got ${o.klEstimator}` +
@@ -167,5 +115,3 @@ export function settingsOf<O extends PpoStepOptions>(options: O) {
   checkKlControl(o);
   return o;
 }
-
-const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -10,12 +10,8 @@
  *     log         metrics under TRL's names                                           metrics.ts
  */
 import type { Model } from "../models/load.ts";
-import {
-  type PolicyHooks,
-  type PolicyResult,
-  type PolicyStart,
-  runOnPolicy,
-} from "./policy/on-policy-run.ts";
+import type { PolicyHooks, PolicyResult, PolicyStart } from "./policy/iterations.ts";
+import { runOnPolicy } from "./policy/on-policy-run.ts";
 import { ppoAlgorithm } from "./policy/ppo-algorithm.ts";
 import { type PpoOptions, settingsOf } from "./ppo-options.ts";
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { loadModel, type Parameters } from "../models/load.ts";
 import type { Reward } from "../reward/reward.ts";
 import { tinyModel } from "./tiny.fixture.ts";
-import { leaveOneOut, type TrpoOptions, trpo } from "./trpo.ts";
+import { type TrpoOptions, trpo } from "./trpo.ts";
 
 /** Many vowels are good. */
 const vowels: Reward = (batch) =>
@@ -78,12 +78,6 @@ describe("TRPO", () => {
     });
     expect(metrics).toMatchObject({ frac_reward_zero_std: 1, "policy/kl_step": 0 });
     expect(values(model)).toEqual(values(basics.model));
-  });
-
-  it("compares each response with the others of its group", () => {
-    const { advantages, equalGroups } = leaveOneOut([1, 2, 6, 5, 5, 5], 3);
-    expect(advantages).toEqual([1 - 4, 2 - 3.5, 6 - 1.5, 0, 0, 0]);
-    expect(equalGroups).toBe(1);
   });
 
   it("refuses what cannot work, each with one sentence", async () => {

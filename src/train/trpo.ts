@@ -8,32 +8,22 @@
  *     step        natural gradient by conjugate gradients, line search                    trust-region.ts
  */
 
-import type { PromptExample } from "../data/prompts.ts";
 import { flatten, type HostArray, type Resident, type Tensor, type Tree, unflatten } from "../graph/index.ts";
 import { schedule } from "../optim/index.ts";
 import { TrainError } from "./errors.ts";
 import { frozenIn, specsOf, trainableOf } from "./loop/trainable.ts";
-import { withDefaults } from "./loop/trainer-options.ts";
-import {
-  deviationOf,
-  groupsOf,
-  meanOf,
-  sampledKlOf,
-  sampleGroups,
-  sampleMetrics,
-  shown,
-} from "./online/groups.ts";
-import {
-  type Iteration,
-  type IterationHooks,
-  type IterationOptions,
-  type IterationResult,
-  iterationDefaults,
-  type Learner,
-  runIterations,
-} from "./online/iterations.ts";
+import { meanOf, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
 import { samplingPolicy } from "./online/online-policy.ts";
 import { createTrustRegion } from "./online/trust-region.ts";
+import { groupFigures, leaveOneOut } from "./policy/groups.ts";
+import {
+  type IterationOptions,
+  iterationDefaults,
+  iterationSettings,
+  type PolicyHooks,
+  type PolicyResult,
+  runIterations,
+} from "./policy/iterations.ts";
 
 export interface TrpoOptions
   extends Omit<
@@ -44,6 +34,9 @@ export interface TrpoOptions
     | "adamBeta2"
     | "adamEpsilon"
     | "momentum"
+    | "lionBeta1"
+    | "lionBeta2"
+    | "emaDecay"
     | "weightDecay"
     | "maxGradNorm"
     | "gradientAccumulation"
@@ -89,19 +82,20 @@ export const trpoDefaults = {
  *   maxKl: 0.01,
  * });
  */
-export async function trpo(options: TrpoOptions, hooks: IterationHooks = {}): Promise<IterationResult> {
-  const o = withDefaults(trpoDefaults, options);
+export async function trpo(options: TrpoOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
+  const o = iterationSettings(trpoDefaults, options);
   checkTrpo(o);
   const { numGenerations, klCoef, maxKl, cgIterations, damping, backtrackIterations, backtrackCoef } = o;
   return runIterations(
     o,
     {
       name: "trpo",
+      promptsPerStep: o.promptsPerStep,
       decisive: { numGenerations, klCoef, maxKl, cgIterations, damping, backtrackIterations, backtrackCoef },
-      async open(place): Promise<Learner> {
+      async open(place) {
         const { engine, model, from, totalSteps } = place;
         const trainable = trainableOf(model, o.lora, o.seed);
-        const given = from ? trainable.trainedOf(from.model) : trainable.parameters;
+        const given = from ? trainable.trainedOf(await from.model()) : trainable.parameters;
         // In one order, whatever a file's is: inner products are sums, and sums have an order.
         const start = Object.fromEntries(
           Object.keys(trainable.parameters).map((name) => [name, given[name] as HostArray]),
@@ -129,20 +123,19 @@ export async function trpo(options: TrpoOptions, hooks: IterationHooks = {}): Pr
         return {
           model: policy.model,
           arrays: async () => ({}),
-          async iterate(prompts: readonly PromptExample[], step: number): Promise<Iteration> {
+          async iterate(prompts, step) {
             const found = await sampleGroups(o, place.reward, policy.sample, prompts, {
               step,
               samples: numGenerations,
             });
             const { responses, sequences, scores } = found;
             const reference = await policy.referenceLogProbs(sequences);
-            const { advantages, equalGroups } = leaveOneOut(
+            const advantages = leaveOneOut(
               scores.map(
                 (score, i) =>
                   score - klCoef * sampledKlOf(responses.slice(i, i + 1), [reference[i] as Float64Array]),
               ),
               numGenerations,
-              scores,
             );
             const figures = await region.step(
               {
@@ -160,12 +153,7 @@ export async function trpo(options: TrpoOptions, hooks: IterationHooks = {}): Pr
                 "objective/kl": kl,
                 "objective/non_score_reward": -klCoef * kl,
                 "objective/rlhf_reward": score - klCoef * kl,
-                reward_std: meanOf(
-                  groupsOf(scores.length, numGenerations).map((g) =>
-                    deviationOf(g.map((i) => scores[i] as number)),
-                  ),
-                ),
-                frac_reward_zero_std: equalGroups / prompts.length,
+                ...groupFigures(scores, numGenerations),
                 "policy/kl_step": figures.kl,
                 "policy/surrogate_gain": figures.improvement,
                 "policy/step_fraction": figures.stepFraction,
@@ -190,28 +178,6 @@ export async function trpo(options: TrpoOptions, hooks: IterationHooks = {}): Pr
     },
     hooks,
   );
-}
-
-/**
- * Each return less the mean of the others in its group; `equalGroups` counts the groups whose scores are all equal,
- * which teach nothing but their KL.
- */
-export function leaveOneOut(
-  returns: readonly number[],
-  size: number,
-  scores: readonly number[] = returns,
-): { advantages: number[]; equalGroups: number } {
-  const advantages = new Array<number>(returns.length);
-  let equalGroups = 0;
-  for (const group of groupsOf(returns.length, size)) {
-    const total = group.reduce((sum, i) => sum + (returns[i] as number), 0);
-    for (const i of group) {
-      const own = returns[i] as number;
-      advantages[i] = own - (total - own) / (group.length - 1);
-    }
-    if (group.every((i) => scores[i] === scores[group[0] as number])) equalGroups++;
-  }
-  return { advantages, equalGroups };
 }
 
 type Settings = Pick<

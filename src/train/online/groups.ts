@@ -6,8 +6,8 @@ import { randomBits } from "../../graph/random.ts";
 import type { TokenSequence } from "../../models/response-rows.ts";
 import type { OpenedReward } from "../../reward/reward.ts";
 import type { Sample } from "../../runs/run-folder.ts";
+import type { IterationSettings } from "../policy/iterations.ts";
 import { type RolloutResponse, scoreResponses } from "../policy/rollouts.ts";
-import type { IterationSettings } from "./iterations.ts";
 import type { SamplingPolicy } from "./online-policy.ts";
 
 /** Responses with their prompts and scores; those of one prompt stand together. */
@@ -52,20 +52,8 @@ export async function scoredOf(
   };
 }
 
-/** The numbers of the responses to each prompt. */
-export const groupsOf = (count: number, size: number): number[][] =>
-  Array.from({ length: Math.ceil(count / size) }, (_, g) =>
-    Array.from({ length: Math.min(size, count - g * size) }, (_, i) => g * size + i),
-  );
-
 export const meanOf = (values: ArrayLike<number>): number =>
   values.length === 0 ? 0 : Array.from(values).reduce((a, b) => a + b, 0) / values.length;
-
-/** Standard deviation, with n in the denominator. */
-export function deviationOf(values: readonly number[]): number {
-  const mean = meanOf(values);
-  return Math.sqrt(meanOf(values.map((x) => (x - mean) ** 2)));
-}
 
 /** Mean over responses of sum_t log pi - log ref, in nats a response. */
 export const sampledKlOf = (

@@ -5,7 +5,24 @@
  */
 import { checkedJudge, type Judge, type JudgePair, type Preference } from "../../reward/judge/judge.ts";
 import { TrainError } from "../errors.ts";
+import { type IterationOptions, iterationDefaults } from "../policy/iterations.ts";
 import type { Scored } from "./groups.ts";
+
+export interface JudgedOptions extends Omit<IterationOptions, "reward"> {
+  /** What scores responses. Or give a judge. */
+  readonly reward?: IterationOptions["reward"] | undefined;
+  /** What compares two responses, in place of a reward. */
+  readonly judge?: Judge | undefined;
+  /** The pull towards the reference. */
+  readonly beta?: number | undefined;
+}
+
+/** Defaults, as the help texts print them. */
+export const judgedDefaults = {
+  ...iterationDefaults,
+  learningRate: 5e-7,
+  beta: 0.1,
+} as const satisfies Partial<JudgedOptions>;
 
 /** @throws TrainError unless there is a reward or a judge, and not both */
 export function checkJudged(name: string, { reward, judge }: { reward?: unknown; judge?: unknown }): void {

@@ -18,12 +18,12 @@ import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
 import { schedule } from "../../optim/index.ts";
 import { checkMemory, stepSize } from "../loop/memory.ts";
 import { checkVocabulary } from "../loop/same-vocabulary.ts";
-import type { Loss } from "../loop/step.ts";
+import { type Loss, tracedLoss } from "../loop/step.ts";
 import { createStepper } from "../loop/stepper.ts";
 import { frozenIn, type Trainable, trainableOf, withFrozen } from "../loop/trainable.ts";
 import { optimizerOf } from "../loop/trainer-options.ts";
+import type { IterationSettings, Place } from "../policy/iterations.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse, type Sampler } from "../policy/rollouts.ts";
-import type { IterationSettings, Place } from "./iterations.ts";
 
 /** Whom samples come from and whom they are compared with. */
 export interface SamplingPolicy {
@@ -64,6 +64,8 @@ export interface OnlinePolicy extends SamplingPolicy {
     items: number,
     learningRate: number,
   ): Promise<Record<string, number>>;
+  /** The moving average, where `emaDecay` asks for one. */
+  averaged(): Promise<Model | undefined>;
   /** Of the optimiser. */
   arrays(): Promise<Record<string, HostArray>>;
 }
@@ -160,8 +162,8 @@ export async function openOnlinePolicy(
     engine,
     optimizer,
     ...(o.maxGradNorm > 0 && { maxGradNorm: o.maxGradNorm }),
-    loss: withFrozen(loss, trainable),
-    parameters: unflatten(from ? trainable.trainedOf(from.model) : trainable.parameters),
+    loss: tracedLoss(withFrozen(loss, trainable), o),
+    parameters: unflatten(from ? trainable.trainedOf(await from.model()) : trainable.parameters),
     batch: frozen.spec(batchSpec),
     accumulate,
     packs: false,
@@ -176,6 +178,10 @@ export async function openOnlinePolicy(
       warmupSteps: o.warmupSteps ?? Math.ceil((o.warmupRatio ?? 0) * totalSteps),
     }),
     update: (micro, items, learningRate) => stepper.step(micro.map(frozen.batch), items, learningRate),
+    async averaged() {
+      if (o.emaDecay === undefined) return undefined;
+      return trainable.modelWith(flatten(await stepper.judgedParameters()) as Record<string, HostArray>);
+    },
     arrays: async () => flatten(await engine.get(stepper.state)) as Record<string, HostArray>,
     async dispose() {
       await sampling.dispose();

@@ -10,7 +10,6 @@
  */
 import { uniform } from "../../graph/random.ts";
 import { TrainError } from "../errors.ts";
-import { groupsOf } from "./groups.ts";
 
 export interface Selection {
   /** `top_k` by default. */
@@ -56,7 +55,7 @@ export function selectResponses(
 ): { kept: number[]; equalGroups: number } {
   const at = (i: number) => scores[i] as number;
   let equalGroups = 0;
-  const kept = groupsOf(scores.length, size).flatMap((group) => {
+  const kept = indicesByGroup(scores.length, size).flatMap((group) => {
     const best = Math.max(...group.map(at));
     const isEqual = group.every((i) => at(i) === best);
     if (isEqual && group.length > 1) equalGroups++;
@@ -72,3 +71,7 @@ export function selectResponses(
   });
   return { kept, equalGroups };
 }
+
+/** The numbers of the responses to each prompt. */
+const indicesByGroup = (count: number, size: number): number[][] =>
+  Array.from({ length: count / size }, (_, g) => Array.from({ length: size }, (_, i) => g * size + i));

@@ -8,7 +8,7 @@
  *     metrics     what is told of the iteration
  *
  * `createOnPolicy` (on-policy.ts) does all of it with models, engine, optimisers, checks and checkpoints; `runOnPolicy`
- * (on-policy-run.ts) is the loop around it, with prompts, a reward and a run's folder. A new method is an object of this
+ * (on-policy-run.ts) puts it into the loop of all methods (iterations.ts), with prompts, a reward and a run's folder. A new method is an object of this
  * type and a page that calls `runOnPolicy`: see ../reinforce.ts, ../rloo.ts, ../grpo.ts, ../ppo.ts.
  */
 import type { TokenSequence } from "../../data/response-rows.ts";

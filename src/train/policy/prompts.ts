@@ -1,15 +1,15 @@
-/** The prompts of PPO: read as the policy reads them, checked, and dealt to the iterations. */
+/** Prompts of an on-policy method: read as the policy reads them, checked, and dealt to the iterations. */
 import type { RowList } from "../../data/list.ts";
 import { loadPrompts, type PromptDataset, type PromptExample } from "../../data/prompts.ts";
 import { permutation } from "../../graph/random.ts";
 import type { Model } from "../../models/load.ts";
 import { TrainError } from "../errors.ts";
 import { textModelOf } from "../loop/text-model.ts";
-import type { PpoOptions } from "../ppo-options.ts";
+import type { PromptedOptions } from "../prompted-options.ts";
 
 /** What of a trainer's options says which prompts there are and how they are read. */
 export type PromptReading = Pick<
-  PpoOptions,
+  PromptedOptions,
   | "model"
   | "prompts"
   | "lora"
@@ -21,7 +21,7 @@ export type PromptReading = Pick<
   | "promptTruncation"
 > & { readonly responseLength: number };
 
-export interface PpoPrompts {
+export interface ReadPrompts {
   /** With its chat template. */
   readonly model: Model;
   readonly dataset: PromptDataset;
@@ -37,7 +37,7 @@ interface Survey {
 }
 
 /** The policy with its chat template, and the prompts as it reads them. */
-export async function readPrompts(o: PromptReading, trainer = "ppo"): Promise<PpoPrompts> {
+export async function readPrompts(o: PromptReading, trainer: string): Promise<ReadPrompts> {
   const { chatTemplate, lora, responseLength, maxPromptLength, prompts, ...rest } = o;
   const { model, tokenizer, maxLength, reading } = textModelOf(
     o.model,
@@ -61,7 +61,7 @@ export async function readPrompts(o: PromptReading, trainer = "ppo"): Promise<Pp
   return { model, dataset, survey };
 }
 
-const isTokenised = (prompts: PpoOptions["prompts"]): prompts is readonly PromptExample[] =>
+const isTokenised = (prompts: PromptedOptions["prompts"]): prompts is readonly PromptExample[] =>
   Array.isArray(prompts) && prompts.length > 0 && prompts[0].ids instanceof Int32Array;
 
 /** The prompts of an iteration: every epoch has an order of its own, a function of the seed. */

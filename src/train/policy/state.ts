@@ -1,15 +1,12 @@
 /** Where an on-policy run stands, and how it goes on from a checkpoint. */
 import type { HostArray } from "../../graph/index.ts";
 import type { Model, Parameters } from "../../models/load.ts";
+import type { RunState } from "./iterations.ts";
 import type { ByPart, PolicyParts } from "./parts.ts";
 
 /** Where a run stands; JSON. */
-export interface PolicyState {
-  /** Iterations that are done. */
-  step: number;
-  episode: number;
-  /** Tokens of prompts and responses. */
-  num_tokens: number;
+export interface PolicyState extends RunState {
+  /** Of the next iteration. */
   klCoef: number;
 }
 

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { chatTemplateFrom } from "../../../models/chat/node-template.ts";
 import { multiTurnDefaults as d, type MultiTurnOptions, multiTurn } from "../../../train/multi-turn.ts";
-import type { IterationStart } from "../../../train/online/iterations.ts";
+import type { PolicyStart } from "../../../train/policy/iterations.ts";
 import { count, fromZero, text } from "../../keys.ts";
 import { stageKind } from "../../stage.ts";
 import { trainingHooks, trainingOptions } from "../../training.ts";
@@ -65,7 +65,7 @@ export const multiTurnStage = stageKind({
     let rows = 0;
     const result = await multiTurn(
       options,
-      trainingHooks(context, ({ prompts, totalSteps, step, tokens }: IterationStart) => {
+      trainingHooks(context, ({ prompts, totalSteps, step, tokens }: PolicyStart) => {
         rows = prompts.rows;
         return { totalSteps, step, tokens };
       }),

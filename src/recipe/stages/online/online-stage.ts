@@ -1,6 +1,6 @@
 /** What stages of methods on own samples share: their keys, and how one is run. */
 import { z } from "zod";
-import type { IterationHooks, IterationResult, iterationDefaults } from "../../../train/online/iterations.ts";
+import type { iterationDefaults, PolicyHooks, PolicyResult } from "../../../train/policy/iterations.ts";
 import {
   adapterKeys,
   count,
@@ -56,7 +56,7 @@ interface OnlineStage<S extends z.ZodRawShape> {
   readonly description: string;
   readonly keys: S;
   readonly shown: readonly string[];
-  train(options: never, hooks: IterationHooks): Promise<IterationResult>;
+  train(options: never, hooks: PolicyHooks): Promise<PolicyResult>;
 }
 
 /** The kind of stage of a method. */

@@ -161,6 +161,11 @@ export function stageKeys(kind: StageKind, fields: Record<string, unknown>, wher
   const { trainer: _, ...rest } = canonical(fields, kind.keys.shape, where);
   const missing = kind.required.filter((key) => rest[key] === undefined);
   const keys = validated(kind.keys, rest, where) as StageKeys;
+  const given = kind.oneOf?.filter((key) => rest[key] !== undefined) ?? [];
+  if (kind.oneOf && given.length !== 1)
+    throw new RecipeError(
+      `${where}: ${kind.oneOf.join(" or ")} is required, got ${given.length === 0 ? "neither" : "both"}`,
+    );
   if (missing.length > 0)
     throw new RecipeError(`${where}: ${missing.join(" and ")} ${missing.length > 1 ? "are" : "is"} required`);
   return keys;

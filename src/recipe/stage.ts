@@ -67,6 +67,8 @@ export interface StageKind {
   readonly keys: z.ZodObject;
   /** Keys that are needed. */
   readonly required: readonly string[];
+  /** Keys of which exactly one is needed. */
+  readonly oneOf?: readonly string[];
   /** Keys whose values name models, which may be earlier stages. */
   readonly models: readonly string[];
   /** Whether the stage leaves a model in its folder. */

@@ -15,7 +15,7 @@ import type { TokenSequence } from "../models/response-rows.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
 import { meanOf, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
-import { checkJudged, type JudgedOptions, judgedDefaults, preferencesOf } from "./online/judged.ts";
+import { checkJudged, type JudgedOptions, judgedDefaults, openComparer } from "./online/judged.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
 import { weightedBatch, weightedLoss, weightedSpec } from "./online/weighted-tokens.ts";
 import {
@@ -96,8 +96,14 @@ export async function nashMd(options: NashMdOptions, hooks: PolicyHooks = {}): P
             : mixtureCoef === 1
               ? policy.sampleReference(prompts, settings)
               : policy.sampleMixture(mixtureCoef, prompts, settings);
+        const comparer = await openComparer(judge, place);
         return {
           ...policy,
+          summary: comparer.summary,
+          async dispose() {
+            await comparer.dispose();
+            await policy.dispose();
+          },
           async iterate(prompts, step) {
             const own = await sampleGroups(o, place.reward, policy.sample, prompts, { step, samples: 1 });
             const other = await sampleGroups(o, place.reward, opponent, prompts, {
@@ -105,7 +111,7 @@ export async function nashMd(options: NashMdOptions, hooks: PolicyHooks = {}): P
               samples: 1,
               stream: 1,
             });
-            const preferences = await preferencesOf(judge, own, other);
+            const preferences = await comparer.preferences(own, other);
             const { responses, sequences } = own;
             const reference = await policy.referenceLogProbs(sequences);
             const kept = preferences.flatMap((p, i) => (p === undefined ? [] : [{ p, i }]));
@@ -135,9 +141,11 @@ export async function nashMd(options: NashMdOptions, hooks: PolicyHooks = {}): P
                 "loss/kl": kl,
                 "loss/score": meanOf(logps.map(({ p, own }) => (p - 0.5) * own)),
                 "rewards/probabilities": meanOf(kept.map(({ p }) => p)),
-                ...(judge
-                  ? { "judge/excluded": preferences.length - kept.length }
-                  : { "rewards/chosen": meanOf(own.scores), "rewards/rejected": meanOf(other.scores) }),
+                ...comparer.figures(),
+                ...(judge === undefined && {
+                  "rewards/chosen": meanOf(own.scores),
+                  "rewards/rejected": meanOf(other.scores),
+                }),
                 frac_ties: kept.filter(({ p }) => p === 0.5).length / prompts.length,
                 ...trained,
                 lr: policy.rate(step),

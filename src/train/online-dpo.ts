@@ -12,7 +12,7 @@ import { randomBits, uniform } from "../graph/random.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
 import { meanOf, type Scored, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";
-import { checkJudged, type JudgedOptions, judgedDefaults, preferencesOf } from "./online/judged.ts";
+import { checkJudged, type JudgedOptions, judgedDefaults, openComparer } from "./online/judged.ts";
 import { openOnlinePolicy } from "./online/online-policy.ts";
 import {
   iterationSettings,
@@ -75,13 +75,19 @@ export async function onlineDpo(options: OnlineDpoOptions, hooks: PolicyHooks = 
           batchSpec: dpoSpec(),
           accumulate: true,
         });
+        const comparer = await openComparer(judge, place);
         return {
           ...policy,
+          summary: comparer.summary,
+          async dispose() {
+            await comparer.dispose();
+            await policy.dispose();
+          },
           async iterate(prompts, step) {
             const found = await sampleGroups(o, place.reward, policy.sample, prompts, { step, samples: 2 });
             const { responses, sequences, scores } = found;
             const halves = [everySecond(found, 0), everySecond(found, 1)] as const;
-            const preferences = await preferencesOf(judge, ...halves);
+            const preferences = await comparer.preferences(...halves);
             const seed = randomBits(o.seed, step, 1);
             const kept = preferences.flatMap((p, i) => {
               if (p === undefined || (p === 0.5 && labels === "best")) return [];
@@ -108,20 +114,18 @@ export async function onlineDpo(options: OnlineDpoOptions, hooks: PolicyHooks = 
               kept.length > 0 ? await policy.update(micro, kept.length, policy.rate(step)) : undefined;
             const own = o.temperature === 1 ? reference : await policy.referenceLogProbs(sequences);
             const kl = sampledKlOf(responses, own);
-            const unclear = preferences.filter((p) => p === undefined).length;
             return {
               metrics: {
                 ...sampleMetrics(found),
-                ...(judge
-                  ? { "judge/excluded": unclear }
-                  : {
-                      "objective/rlhf_reward": meanOf(scores) - beta * kl,
-                      "objective/scores_margin": meanOf(
-                        kept.map(
-                          ({ chosen, rejected }) => (scores[chosen] as number) - (scores[rejected] as number),
-                        ),
-                      ),
-                    }),
+                ...comparer.figures(),
+                ...(judge === undefined && {
+                  "objective/rlhf_reward": meanOf(scores) - beta * kl,
+                  "objective/scores_margin": meanOf(
+                    kept.map(
+                      ({ chosen, rejected }) => (scores[chosen] as number) - (scores[rejected] as number),
+                    ),
+                  ),
+                }),
                 "objective/kl": kl,
                 "objective/non_score_reward": -beta * kl,
                 frac_ties: preferences.filter((p) => p === 0.5).length / prompts.length,
@@ -148,6 +152,7 @@ const everySecond = (found: Scored, offset: number): Scored => {
     responses: pick(found.responses),
     sequences: pick(found.sequences),
     scores: pick(found.scores),
+    isScored: found.isScored,
     tokens: found.tokens,
   };
 };

@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { describeLabels, labelPairs } from "../../reward/judge/label.ts";
-import { type JudgeSpec, openJudge } from "../../reward/judge/node-open-judge.ts";
 import { loadJudgePairs } from "../../reward/judge/node-pairs.ts";
 import { writeJson, writeWhole } from "../../runs/write-whole.ts";
 import { RecipeError } from "../errors.ts";
+import { judgeKey, judgeOf } from "../judges.ts";
 import { count, flag, rowKeys } from "../keys.ts";
 import { stageKind } from "../stage.ts";
 
@@ -15,9 +15,7 @@ export const labelStage = stageKind({
   name: "label",
   description: "label preference pairs by a judge, asked in both orders",
   keys: z.strictObject({
-    judge: z.unknown().optional().meta({
-      description: "world, http://host/v1#model, a model or reward model, or an object with options",
-    }),
+    judge: judgeKey,
     data,
     format,
     on_bad_row,
@@ -33,7 +31,7 @@ export const labelStage = stageKind({
   next: (output) =>
     `the pairs are in ${output}/pairs.jsonl; try: attune reward --data ${output}/pairs.jsonl ...`,
   async run({ judge, ...keys }, context) {
-    const { engine, signal, note } = context;
+    const { signal, note } = context;
     const read = await loadJudgePairs(context.data(keys.data as string), {
       signal,
       ...(keys.format !== undefined && { format: keys.format }),
@@ -41,7 +39,7 @@ export const labelStage = stageKind({
     });
     const length = Math.min(read.pairs.length, keys.max_rows ?? read.pairs.length);
     context.onStart({ totalSteps: length, step: 0, tokens: 0 });
-    const opened = await openJudge(judgeIn(judge, context.folder), { engine, signal, onWarning: note });
+    const opened = await judgeOf(judge, {}, context);
     try {
       const { rows, summary } = await labelPairs(
         opened,
@@ -78,12 +76,3 @@ export const labelStage = stageKind({
     }
   },
 });
-
-/** The specification with the folder of an earlier stage in the place of its name. */
-function judgeIn(judge: unknown, folder: (reference: string) => string): JudgeSpec {
-  if (typeof judge === "string") return folder(judge) === judge ? judge : { model: folder(judge) };
-  if (typeof judge !== "object" || judge === null) return String(judge);
-  const { model } = judge as { readonly model?: unknown };
-  const isLocal = typeof model === "string" && !("url" in judge);
-  return { ...judge, ...(isLocal && { model: folder(model) }) };
-}

@@ -2,6 +2,7 @@
 import { promptPreflight } from "../../data/preflight.ts";
 import type { Model } from "../../models/load.ts";
 import type { Course, TrainerHooks } from "../../train/loop/trainer-options.ts";
+import { judgeOf, withoutAsking } from "../judges.ts";
 import { count, positive } from "../keys.ts";
 import { promptsOf, withoutReading } from "../prompts.ts";
 import type { StageContext, StageKeys, StageResult } from "../stage.ts";
@@ -36,21 +37,23 @@ interface OnPrompts {
   ): Promise<{ readonly model: Model } & Omit<StageResult, "data">>;
 }
 
-/** `ref_model` becomes the option `refModel`, the reward a function, the other keys the options of the same names. */
+/** `ref_model` becomes the option `refModel`, the reward a function, the judge an opened one, the other keys the options of the same names. */
 export const runOnPrompts =
   ({ responseLength, more, train }: OnPrompts) =>
-  async ({ ref_model, reward, ...keys }: StageKeys, context: StageContext): Promise<StageResult> => {
+  async ({ ref_model, reward, judge, ...keys }: StageKeys, context: StageContext): Promise<StageResult> => {
     const model = await context.model(keys.model as string);
     const prompts = await promptsOf(model, context.data(keys.data as string), responseLength(keys), keys);
-    const opened = await context.reward(reward, model);
+    const scored = reward === undefined ? undefined : await context.reward(reward, model);
+    const judged = judge === undefined ? undefined : await judgeOf(judge, keys, context);
     const options = {
-      ...trainingOptions(withoutReading(keys), context),
+      ...trainingOptions(withoutReading(withoutAsking(keys)), context),
       model,
       ...(ref_model !== undefined && { refModel: await context.model(ref_model as string) }),
       ...(await more?.(keys, context, reward)),
       prompts: [...prompts.prompts],
       maxPromptLength: prompts.maxPromptLength,
-      reward: opened.score,
+      ...(scored && { reward: scored.score }),
+      ...(judged && { judge: judged }),
     };
     const hooks = trainingHooks(context, ({ totalSteps, step, tokens }: Course) => ({
       preflight: promptPreflight(prompts, prompts.tokenizer),
@@ -58,6 +61,10 @@ export const runOnPrompts =
       step,
       tokens,
     }));
-    const result = await train(options as never, hooks);
-    return { ...result, data: { rows: prompts.rows, skipped: prompts.skipped.length } };
+    try {
+      const result = await train(options as never, hooks);
+      return { ...result, data: { rows: prompts.rows, skipped: prompts.skipped.length } };
+    } finally {
+      await judged?.dispose();
+    }
   };

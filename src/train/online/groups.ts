@@ -15,8 +15,10 @@ export interface Scored {
   readonly prompts: readonly PromptExample[];
   readonly responses: readonly RolloutResponse[];
   readonly sequences: readonly TokenSequence[];
-  /** After the penalty of those that did not end. */
+  /** After the penalty of those that did not end; of what a judge compares all 0. */
   readonly scores: readonly number[];
+  /** Whether there is a reward. */
+  readonly isScored: boolean;
   readonly tokens: number;
 }
 
@@ -47,6 +49,7 @@ export async function scoredOf(
     prompts: asked,
     responses,
     sequences,
+    isScored: o.reward !== undefined,
     scores: raw.map((score, i) => (responses[i]?.terminated ? score : score - o.missingEosPenalty)),
     tokens: sequences.reduce((n, { promptIds, ids }) => n + promptIds.length + ids.length, 0),
   };
@@ -67,18 +70,18 @@ export const sampledKlOf = (
   );
 
 /** Figures of a batch of samples, under TRL's names. */
-export const sampleMetrics = ({ responses, scores }: Pick<Scored, "responses" | "scores">) => ({
-  "objective/scores": meanOf(scores),
+export const sampleMetrics = ({ responses, scores, isScored }: Scored): Record<string, number> => ({
+  ...(isScored && { "objective/scores": meanOf(scores) }),
   "objective/entropy": meanOf(responses.map(({ logProbs }) => -logProbs.reduce((a, b) => a + b, 0))),
   "val/num_eos_tokens": responses.filter(({ terminated }) => terminated).length,
   "completions/mean_length": meanOf(responses.map(({ ids }) => ids.length)),
 });
 
 /** The first responses, as the run keeps them. */
-export const shown = ({ prompts, responses, scores }: Scored, count: number): Sample[] =>
+export const shown = ({ prompts, responses, scores, isScored }: Scored, count: number): Sample[] =>
   responses.slice(0, count).map(({ text, terminated }, i) => ({
     prompt: prompts[i]?.text ?? "",
     completion: text,
-    score: scores[i] as number,
+    ...(isScored && { score: scores[i] as number }),
     terminated,
   }));

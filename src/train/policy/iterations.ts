@@ -92,6 +92,8 @@ export interface Learner {
   arrays(): Promise<Record<string, HostArray>>;
   /** What a checkpoint keeps besides the counters; JSON. */
   state?(): object;
+  /** What a person should know of the run at its end, in one sentence. */
+  summary?(): string | undefined;
   dispose(): Promise<void>;
 }
 
@@ -215,6 +217,8 @@ export async function runIterations(
     }
     const reason = state.step < totalSteps ? "stopped" : "done";
     await save();
+    const summary = opened.summary?.();
+    if (summary !== undefined) onWarning(summary);
     const average = await opened.averaged?.();
     const { model: last, critic } = await models();
     const policy = average ?? last;

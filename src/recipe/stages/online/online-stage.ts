@@ -56,6 +56,8 @@ interface OnlineStage<S extends z.ZodRawShape> {
   readonly description: string;
   readonly keys: S;
   readonly shown: readonly string[];
+  /** Whether a judge may stand in the place of the reward. */
+  readonly judged?: boolean;
   train(options: never, hooks: PolicyHooks): Promise<PolicyResult>;
 }
 
@@ -65,14 +67,16 @@ export const onlineStage = <S extends z.ZodRawShape>({
   description,
   keys,
   shown,
+  judged = false,
   train,
 }: OnlineStage<S>): StageKind =>
   stageKind({
     name,
     description,
     keys: z.strictObject(keys) as unknown as z.ZodObject,
-    required: ["model", "data", "reward"],
-    models: ["model", "ref_model", "reward"],
+    required: ["model", "data", ...(judged ? [] : ["reward"])],
+    ...(judged && { oneOf: ["reward", "judge"] }),
+    models: ["model", "ref_model", "reward", ...(judged ? ["judge"] : [])],
     leavesModel: true,
     answers: true,
     shown,

@@ -1,7 +1,7 @@
 /** Reward over d = sqrt(KL): what was measured as dots, the fitted curve with its band, the peak with its interval. */
 import * as Plot from "@observablehq/plot";
 import { curveAt, type FittedCurve } from "../../evaluate/index.ts";
-import { chart, figure, grid, type LegendEntry, type Point } from "../../runs/report/charts.ts";
+import { chart, figure, grid, type LegendEntry, type Point, rootOfKl } from "../../runs/report/charts.ts";
 import { number } from "../../runs/report/format.ts";
 import type { Html } from "../../runs/report/html.ts";
 
@@ -29,17 +29,20 @@ export function curvePlot(
   series: readonly CurveSeries[],
   { unit = "", note, start }: CurvePlotOptions = {},
 ): Html {
-  const farthest = Math.max(...series.flatMap(({ points }) => points.map(([d]) => d)), 0.1);
+  const farthestOf = ({ points }: CurveSeries) => Math.max(...points.map(([d]) => d), 0.1);
+  const farthest = Math.max(...series.map(farthestOf), 0.1);
   const rewards = series.flatMap(({ points }) => points.map(([, reward]) => reward));
   const [low, high] = [Math.min(...rewards), Math.max(...rewards)];
-  const marks = series.flatMap(({ points, fit, line, here, colour }): Plot.Markish[] => {
-    const peak = fit?.peak && fit.peak.mean <= farthest ? fit.peak : undefined;
+  const marks = series.flatMap((one): Plot.Markish[] => {
+    const { points, fit, line, here, colour } = one;
+    const end = farthestOf(one); // beyond its points a curve says nothing
+    const peak = fit?.peak && fit.peak.mean <= end ? fit.peak : undefined;
     return [
       ...(peak
         ? [
             Plot.rect([peak], {
               x1: () => Math.max(0, peak.low),
-              x2: () => Math.min(farthest, peak.high),
+              x2: () => Math.min(end, peak.high),
               fill: colour,
               fillOpacity: 0.08,
             }),
@@ -57,7 +60,7 @@ export function curvePlot(
               clip: true,
             }),
             Plot.line(
-              Array.from({ length: steps + 1 }, (_, i) => (farthest * i) / steps).map((d) => [
+              Array.from({ length: steps + 1 }, (_, i) => (end * i) / steps).map((d) => [
                 d,
                 curveAt(fit.curve, d),
               ]),
@@ -78,7 +81,7 @@ export function curvePlot(
       alt: `${title} over the square root of KL: ${series.map(inWords).join("; ")}`,
       width: 540,
       height: 300,
-      x: { label: "square root of KL", domain: [0, farthest * 1.03] },
+      x: { label: rootOfKl, domain: [0, farthest * 1.03] },
       y: { nice: true, domain: [low - 0.06 * (high - low), high + 0.06 * (high - low)] },
       marks: [
         ...grid(),
@@ -89,7 +92,7 @@ export function curvePlot(
       ],
     }),
     {
-      legend: series.map(({ name, colour }) => ({ name, colour })),
+      legend: series.length > 1 ? series.map(({ name, colour }) => ({ name, colour })) : [],
       unit,
       ...(note !== undefined && { note }),
     },

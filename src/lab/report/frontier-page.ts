@@ -1,13 +1,14 @@
 /** The report of a frontier or a sweep, as one HTML page. */
 import * as Plot from "@observablehq/plot";
-import { chart, colourOf, figure, grid, rules } from "../../runs/report/charts.ts";
-import { duration, number, score } from "../../runs/report/format.ts";
+import { chart, colourOf, figure, grid, rootOfKl } from "../../runs/report/charts.ts";
+import { count, duration, number, score, withInterval } from "../../runs/report/format.ts";
 import { type Html, html } from "../../runs/report/html.ts";
 import type { Interval } from "../../runs/report/schema.ts";
 import { document, type PageSection } from "../../runs/report/shell.ts";
 import { table } from "../../runs/report/table.ts";
 import { tiles } from "../../runs/report/tiles.ts";
 import type { FrontierFigures, SeedFigures, SettingFigures } from "../frontier/figures.ts";
+import { labels } from "./label-places.ts";
 
 export function frontierPage(figures: FrontierFigures): string {
   return document({
@@ -32,10 +33,11 @@ function lead({ settings: all, start, prompts }: FrontierFigures): Html {
     .filter(({ gold, proxy }) => gold ?? proxy)
     .sort((a, b) => ((b.gold ?? b.proxy)?.mean ?? 0) - ((a.gold ?? a.proxy)?.mean ?? 0))[0];
   const reward = best && (best.gold ?? best.proxy);
+  const before = best?.gold ? start?.gold : start?.proxy;
   const runs = all.reduce((n, { seeds: each }) => n + each.length, 0);
   return html`<p class="lead">${
     best && reward
-      ? `The most ${best.gold ? "gold " : ""}reward has ${best.group}: ${score(reward.mean)}, from ${score(reward.low)} to ${score(reward.high)}.`
+      ? `Of ${all.length} settings ${best.group} has the most ${best.gold ? "gold" : "proxy"} reward: ${score(reward.mean)} (${score(reward.low)} to ${score(reward.high)}).${courseFrom(reward, before)}`
       : "No setting was measured by a reward."
   }</p>${tiles([
     { name: "settings", value: String(all.length), note: `${runs} runs` },
@@ -44,6 +46,14 @@ function lead({ settings: all, start, prompts }: FrontierFigures): Html {
       : []),
     ...(best?.kl ? [{ name: "KL of the best", value: number(best.kl.mean), note: "nats a response" }] : []),
   ])}`;
+}
+
+/** Whether that is more than the model had before. */
+function courseFrom({ mean, low }: Interval, before: Interval | undefined): string {
+  if (!before) return "";
+  const had = `The model before had ${score(before.mean)}`;
+  if (mean <= before.mean) return ` ${had}: no setting gained any.`;
+  return low <= before.mean ? ` ${had}, which lies within that interval.` : ` ${had}.`;
 }
 
 interface Placed {
@@ -68,7 +78,7 @@ function placedOf(figures: FrontierFigures, key: "gold" | "proxy"): Placed[] {
     return [
       {
         x: root(kl.mean),
-        xLow: root(kl.low),
+        xLow: root(kl.low), // an interval by Student's t may reach below 0, a KL does not
         xHigh: root(kl.high),
         y: reward.mean,
         yLow: reward.low,
@@ -98,29 +108,32 @@ function plots(figures: FrontierFigures): PageSection {
       colour: colourOfStage(figures, stage),
       line: placed.filter(({ colour }) => colour === colourOfStage(figures, stage)).sort((a, b) => a.x - b.x),
     }));
+    const seedDots = dots(key);
+    const x = [
+      0,
+      1.12 * Math.max(0.1, ...placed.map((dot) => dot.x), ...seedDots.map((dot) => dot.x)),
+    ] as const;
+    const y = domainOf([
+      ...seedDots.map((dot) => dot.y),
+      ...placed.map((dot) => dot.y),
+      ...(start === undefined ? [] : [start]),
+    ]);
     return figure(
       title,
       chart({
-        alt: `${title} by the square root of KL: ${placed.map(({ name, x, y }) => `${name}: ${score(y)} at ${number(x ** 2)} nats`).join("; ")}`,
+        alt: `${title} by the square root of KL: ${placed.map((dot) => `${dot.name}: ${score(dot.y)} at ${number(dot.x ** 2)} nats`).join("; ")}`,
         width: 540,
         height: 330,
         marginRight: 40,
-        x: { label: "square root of KL", zero: true },
-        y: {
-          nice: true,
-          domain: domainOf([
-            ...dots(key).map(({ y }) => y),
-            ...placed.map(({ y }) => y),
-            ...(start === undefined ? [] : [start]),
-          ]),
-        },
+        x: { label: rootOfKl, domain: x },
+        y: { domain: y },
         color: { type: "identity" },
         marks: [
           ...grid(),
           ...(start === undefined
             ? []
             : [Plot.ruleY([start], { stroke: "currentColor", strokeOpacity: 0.45, strokeDasharray: "2,4" })]),
-          Plot.dot(dots(key), { x: "x", y: "y", r: 2, fill: "colour", fillOpacity: 0.5 }),
+          Plot.dot(seedDots, { x: "x", y: "y", r: 2, fill: "colour", fillOpacity: 0.5 }),
           ...courses.map(({ line, colour }) =>
             Plot.line(line, { x: "x", y: "y", stroke: colour, strokeWidth: 1, strokeOpacity: 0.6 }),
           ),
@@ -141,11 +154,14 @@ function plots(figures: FrontierFigures): PageSection {
             clip: true,
           }),
           Plot.dot(placed, { x: "x", y: "y", r: 5, fill: "fill", stroke: "colour", strokeWidth: 1.75 }),
-          Plot.text(placed, { x: "x", y: "y", text: "name", textAnchor: "start", dx: 9, dy: -8 }),
+          ...labels(placed, { x, y, width: 450, height: 280 }),
         ],
       }),
       {
-        legend: stagesOf(figures).map((name) => ({ name, colour: colourOfStage(figures, name) })),
+        legend: stagesOf(figures).map((stage) => ({
+          name: `${stage}, by ${fieldsOf(figures, stage).join(", ")}`,
+          colour: colourOfStage(figures, stage),
+        })),
         note: "Large dots: a setting's mean over the seeds, with 95 % intervals; filled where no other setting has more reward at as little KL. Small dots: seeds. Dotted: the model before.",
       },
     );
@@ -158,6 +174,16 @@ function plots(figures: FrontierFigures): PageSection {
   };
 }
 
+/** The fields in which a stage's settings differ, those of the stage itself without its name. */
+const fieldsOf = ({ settings: all }: FrontierFigures, stage: string): string[] => [
+  ...new Set(
+    all
+      .filter((setting) => setting.stage === stage)
+      .flatMap(({ fields }) => Object.keys(fields))
+      .map((path) => (path.startsWith(`${stage}.`) ? path.slice(stage.length + 1) : path)),
+  ),
+];
+
 /** Around the means, so that a wide interval does not flatten them all. */
 function domainOf(values: readonly number[]): [number, number] {
   const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -165,9 +191,8 @@ function domainOf(values: readonly number[]): [number, number] {
   return [low - edge, high + edge];
 }
 
-const shown = (interval: Interval | undefined, format: (value: number) => string) =>
-  interval && `${format(interval.mean)} (${format(interval.low)} to ${format(interval.high)})`;
-const mib = (bytes: number | undefined) => bytes !== undefined && `${Math.round(bytes / 2 ** 20)} MiB`;
+const atLeastZero = ({ mean, low, high }: Interval): Interval => ({ mean, low: Math.max(0, low), high });
+const mib = (bytes: number | undefined) => bytes !== undefined && `${count(bytes / 2 ** 20)} MiB`;
 
 function settings({ settings: all }: FrontierFigures): PageSection {
   return {
@@ -178,9 +203,13 @@ function settings({ settings: all }: FrontierFigures): PageSection {
       [
         { title: "setting", heading: true, cell: ({ group }) => group },
         { title: "seeds", numeric: true, cell: ({ seeds: each }) => each.length },
-        { title: "gold reward", numeric: true, cell: ({ gold }) => shown(gold, score) },
-        { title: "proxy reward", numeric: true, cell: ({ proxy }) => shown(proxy, score) },
-        { title: "KL, nats", numeric: true, cell: ({ kl }) => shown(kl, number) },
+        { title: "gold reward", numeric: true, cell: ({ gold }) => gold && withInterval(gold) },
+        { title: "proxy reward", numeric: true, cell: ({ proxy }) => proxy && withInterval(proxy) },
+        {
+          title: html`KL <span class="against">nats per response</span>`,
+          numeric: true,
+          cell: ({ kl }) => kl && withInterval(atLeastZero(kl), number),
+        },
         { title: "time", numeric: true, cell: ({ seconds }) => duration(seconds.mean) },
         { title: "peak memory", numeric: true, cell: ({ peak_memory_bytes }) => mib(peak_memory_bytes) },
         { title: "on the frontier", cell: ({ onFrontier }) => onFrontier && "yes" },
@@ -191,26 +220,27 @@ function settings({ settings: all }: FrontierFigures): PageSection {
 }
 
 function costs(figures: FrontierFigures): PageSection {
+  const longest = Math.max(...figures.settings.map(({ seconds }) => seconds.mean));
+  const [unitOfTime, inUnit] = longest < 120 ? (["seconds", 1] as const) : (["minutes", 60] as const);
   const rows = figures.settings.map(({ group, stage, seconds, peak_memory_bytes: memory }) => ({
     group,
-    minutes: seconds.mean / 60,
+    time: seconds.mean / inUnit,
     memory: (memory ?? 0) / 2 ** 20,
     colour: colourOfStage(figures, stage),
   }));
-  const bars = (title: string, x: "minutes" | "memory", unit: string) =>
+  const bars = (title: string, x: "time" | "memory", unit: string) =>
     figure(
       title,
       chart({
         alt: `${title}: ${rows.map((row) => `${row.group} ${number(row[x])} ${unit}`).join("; ")}`,
         width: 540,
         height: 60 + 22 * rows.length,
-        marginLeft: 190,
         x: { label: unit },
         y: { domain: rows.map(({ group }) => group), label: null },
         color: { type: "identity" },
         marks: [
-          rules(),
-          Plot.axisX({ tickSize: 0, ticks: 5 }),
+          Plot.gridX({ ticks: 5, stroke: "currentColor", strokeOpacity: 0.12 }),
+          Plot.axisX({ tickSize: 0, ticks: 5, labelArrow: "none" }),
           Plot.axisY({ tickSize: 0, label: null }),
           Plot.barX(rows, { x, y: "group", fill: "colour", insetTop: 3, insetBottom: 3 }),
         ],
@@ -219,7 +249,7 @@ function costs(figures: FrontierFigures): PageSection {
   return {
     id: "costs",
     title: "What it took",
-    content: html`<div class="figures two">${bars("Wall-clock time of a run", "minutes", "minutes")}${
+    content: html`<div class="figures two">${bars("Wall-clock time of a run", "time", unitOfTime)}${
       rows.some(({ memory }) => memory > 0) && bars("Peak memory of the process", "memory", "MiB")
     }</div>`,
   };
@@ -237,10 +267,14 @@ function seeds({ settings: all }: FrontierFigures): PageSection {
         { title: "seed", numeric: true, cell: ({ seed }) => seed },
         { title: "gold", numeric: true, cell: ({ gold }) => gold !== undefined && score(gold) },
         { title: "proxy", numeric: true, cell: ({ proxy }) => proxy !== undefined && score(proxy) },
-        { title: "KL", numeric: true, cell: ({ kl }) => kl !== undefined && number(kl) },
-        { title: "tokens", numeric: true, cell: ({ length }) => length.toFixed(1) },
+        { title: "KL, nats", numeric: true, cell: ({ kl }) => kl !== undefined && number(kl) },
+        { title: "length, tokens", numeric: true, cell: ({ length }) => length.toFixed(1) },
         { title: "distinct-2", numeric: true, cell: ({ distinct_2 }) => number(distinct_2) },
-        { title: "same to others", numeric: true, cell: ({ duplicates }) => number(duplicates) },
+        {
+          title: "same answer to another prompt",
+          numeric: true,
+          cell: ({ duplicates }) => number(duplicates),
+        },
         { title: "time", numeric: true, cell: ({ seconds }) => duration(seconds) },
       ],
       rows,

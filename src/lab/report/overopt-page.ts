@@ -2,7 +2,7 @@
 
 import * as Plot from "@observablehq/plot";
 import { type DriftSignal, driftSignals, type FittedCurve, type JudgeBucket } from "../../evaluate/index.ts";
-import { chart, colourOf, figure, grid, type Point } from "../../runs/report/charts.ts";
+import { chart, colourOf, figure, grid, type Point, rootOfKl } from "../../runs/report/charts.ts";
 import { hundredths, number, score } from "../../runs/report/format.ts";
 import { type Html, html } from "../../runs/report/html.ts";
 import { document, type PageSection } from "../../runs/report/shell.ts";
@@ -49,7 +49,7 @@ ${tiles([
         {
           name: "best gold reward",
           value: score(first.best.gold),
-          note: `${first.group}, step ${first.best.step}`,
+          note: first.best.step === 0 ? "the reference itself" : `${first.group}, step ${first.best.step}`,
         },
       ]
     : []),
@@ -58,7 +58,7 @@ ${tiles([
         {
           name: "gold reward at the end",
           value: score(first.last.gold),
-          note: `proxy ${score(first.last.proxy ?? 0)}`,
+          note: `${first.group}${first.last.proxy === undefined ? "" : `; proxy ${score(first.last.proxy)}`}`,
         },
       ]
     : []),
@@ -122,7 +122,8 @@ function rl({ groups, start, proxies }: OveroptFigures): PageSection | undefined
     id: "rl",
     title: "Reward over the distance from the reference",
     content: html`<p>What the policy optimises, and what it is worth. Where the proxy goes on rising and the gold reward falls, the
-policy is past the peak: stop before it. Rings are where the runs ended.</p>
+policy is past the peak: stop before it. Rings are where the runs ended. A curve without a peak falls from the start, or
+rises as far as was measured.</p>
 <div class="figures two">${curvePlot("Proxy reward", series("proxy"), { note: "Each dot is a snapshot of one run; lines are means over the seeds." })}${curvePlot(
       "Gold reward",
       series("gold"),
@@ -153,7 +154,11 @@ ${table<RunGroup>(
     {
       title: "best measured",
       numeric: true,
-      cell: ({ best }) => best && `${score(best.gold)} at d = ${number(best.d)}`,
+      cell: ({ best }) =>
+        best &&
+        (best.step === 0
+          ? `${score(best.gold)} at the start`
+          : `${score(best.gold)} at d = ${number(best.d)}`),
     },
     {
       title: "at the end",
@@ -245,10 +250,10 @@ function drift({ groups, start }: OveroptFigures): PageSection | undefined {
     if (lines.every(({ points }) => points.length < 2)) return [];
     return [
       figure(
-        name,
+        name.charAt(0).toUpperCase() + name.slice(1),
         chart({
           alt: `${name}: ${lines.map(({ points }, i) => `${groups[i]?.group} from ${number(points[0]?.[1] ?? 0)} to ${number(points.at(-1)?.[1] ?? 0)}`).join("; ")}`,
-          x: { label: "square root of KL", zero: true },
+          x: { label: rootOfKl, zero: true },
           y: { nice: true },
           marks: [
             ...grid(),
@@ -263,7 +268,9 @@ function drift({ groups, start }: OveroptFigures): PageSection | undefined {
   return {
     id: "drift",
     title: "Drift",
-    content: html`<p>What changes in the responses, whatever they are worth; means over the seeds. The reference is at 0.</p>
+    content: html`<p>What changes in the responses, whatever they are worth: a policy that games its reward tends to write longer, to
+repeat itself, and to give one answer to everything. Means over the seeds, in the order of training: a line turns where
+the policy came back towards the reference, which is at 0.</p>
 <p class="legend">${groups.map(({ group }, i) => html`<span class="key" style="--key: ${colour(i)}">${group}</span>`)}</p>
 <div class="figures">${plots}</div>`,
   };
@@ -306,7 +313,7 @@ function judge({ proxies }: OveroptFigures): PageSection | undefined {
             ]),
           ],
         }),
-        { legend: proxies.map(({ name }, i) => ({ name, colour: colour(i) })) },
+        { legend: proxies.length > 1 ? proxies.map(({ name }, i) => ({ name, colour: colour(i) })) : [] },
       )
     );
   };
@@ -348,7 +355,8 @@ function gaps({ gaps: rows }: OveroptFigures): PageSection | undefined {
   return {
     id: "gaps",
     title: "Where proxy and gold are farthest apart",
-    content: html`<p>The responses that the proxy overrates most, each reward in standard deviations of the reference's responses.</p>
+    content: html`<p>The responses that the proxy overrates most. The gap is the proxy's score less the gold one, each in standard deviations
+(sd) from the mean of the reference's responses.</p>
 ${table(
   "Widest gaps",
   [
@@ -357,7 +365,7 @@ ${table(
       prose: true,
       cell: ({ prompt }) => (prompt.length > 400 ? `\u2026${prompt.slice(-400)}` : prompt),
     },
-    { title: "response", prose: true, cell: ({ completion }) => completion },
+    { title: "response", prose: true, cell: ({ completion }) => completion.trim() },
     { title: "proxy", numeric: true, cell: ({ proxy }) => score(proxy) },
     { title: "gold", numeric: true, cell: ({ gold }) => score(gold) },
     { title: "gap", numeric: true, cell: ({ gap }) => `${gap.toFixed(1)} sd` },

@@ -5,57 +5,50 @@ import {
   count,
   hundredths,
   inWords,
+  list,
   number,
   percent,
   score,
   withInterval,
 } from "../../runs/report/format.ts";
-import { type Html, html, trusted } from "../../runs/report/html.ts";
-import { style } from "../../runs/report/style.ts";
+import { type Html, html } from "../../runs/report/html.ts";
+import { document, type PageSection } from "../../runs/report/shell.ts";
+import { stageName } from "../../runs/report/stage-name.ts";
 import { type Column, table } from "../../runs/report/table.ts";
 import { tiles } from "../../runs/report/tiles.ts";
 import type { ModelFigures, PairFigures, SuiteResult } from "./result.ts";
 
-interface Part {
-  readonly id: string;
-  readonly title: string;
-  readonly content: Html;
-}
-
 /** The page as HTML text. */
 export function suitePage(result: SuiteResult): string {
-  const parts = [models, leaderboard, rewards, answers].flatMap((part) => part(result) ?? []);
-  const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${result.name}: a suite of measures</title>
-<style>${trusted(style)}</style>
-</head>
-<body>
-<header class="top"><p class="brand">Attune <span>suite</span></p><h1>${result.name}</h1>
-${summary(result)}
-<nav aria-label="Sections"><ul>${parts.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ul></nav></header>
-<main>
-${parts.map(({ id, title, content }) => html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2>\n${content}</section>\n`)}</main>
-<footer><p>Written by Attune ${result.attune}; every figure is in suite.json beside this page. Intervals hold 95 % of what resampling gives; seed ${String(result.seed)}.</p></footer>
-</body>
-</html>
-`.html;
+  return document({
+    title: `${result.name}: a suite of measures`,
+    brand: "suite",
+    heading: result.name,
+    lead: summary(result),
+    sections: [models, leaderboard, rewards, answers].flatMap((part) => part(result) ?? []),
+    footer: html`<p>Written by Attune ${result.attune}; every figure is in <code>suite.json</code> beside this page. Intervals hold
+95 % of what resampling gives; seed ${String(result.seed)}.</p>`,
+  });
 }
 
 function summary({ models, prompts, baseline, gold, leaderboard }: SuiteResult): Html {
   const best = leaderboard?.bradley_terry[0];
-  return tiles([
+  const own = models.find(({ name }) => name === best?.player);
+  const wins = own?.win_rate && inWords({ ...own.win_rate, mean: own.win_rate.rate }, hundredths, " %");
+  const verdict = !best
+    ? `${list(models.map(({ name }) => name))}, measured beside each other.`
+    : `Of ${count(models.length)} models ${best.player} comes first by ${gold ?? "the first reward"}${
+        wins ? `: it wins ${wins} of the comparisons with ${baseline}` : ""
+      }.`;
+  return html`<p class="lead">${verdict}</p>${tiles([
     { name: "models", value: count(models.length), note: `compared with ${baseline}` },
     ...(prompts > 0 ? [{ name: "prompts", value: count(prompts), note: "the same for every model" }] : []),
     ...(best ? [{ name: "first by rating", value: best.player, note: `by ${gold ?? ""}` }] : []),
-  ]);
+  ])}`;
 }
+
+const colourIn = (order: readonly ModelFigures[], name: string): number =>
+  order.findIndex((row) => row.name === name);
 
 const amount = (
   title: string,
@@ -73,15 +66,19 @@ const amount = (
 const rate = (found: { rate: number; low: number; high: number } | undefined) =>
   found && withInterval({ ...found, mean: found.rate }, hundredths, " %");
 
-function models({ models: rows, baseline }: SuiteResult): Part {
+function models({ models: rows, baseline, prompts }: SuiteResult): PageSection {
   const names = [...new Set(rows.flatMap(({ reward }) => Object.keys(reward ?? {})))];
   const variants = [...new Set(rows.flatMap(({ rouge }) => Object.keys(rouge ?? {})))];
-  const heading: Column<ModelFigures> = { title: "model", cell: ({ name }) => name, heading: true };
+  const heading: Column<ModelFigures> = {
+    title: "model",
+    cell: ({ name }) => stageName({ name, colour: colourIn(rows, name) }),
+    heading: true,
+  };
   const quality: Column<ModelFigures>[] = [
     heading,
     ...names.map(
       (name): Column<ModelFigures> => ({
-        title: name,
+        title: html`${name} <span class="against">reward</span>`,
         numeric: true,
         cell: ({ reward }) => reward?.[name] && withInterval(reward[name]),
       }),
@@ -129,7 +126,8 @@ function models({ models: rows, baseline }: SuiteResult): Part {
   return {
     id: "models",
     title: "The models",
-    content: html`${isThere(quality) && table("How good the answers are", quality, rows)}
+    content: html`${prompts > 0 && html`<p>Every model answers the same ${count(prompts)} prompts${rows.some(({ win_rate }) => win_rate) && `; wins are against ${baseline}, and a tie is half a win`}.</p>`}
+${isThere(quality) && table("How good the answers are", quality, rows)}
 ${isThere(manner) && html`<h3>What the answers are like</h3>${table("What the answers are like", manner, rows)}`}`,
   };
 }
@@ -164,13 +162,17 @@ const whiskers = (title: string, data: readonly Whisker[], note: string): Html =
     { note },
   );
 
-function leaderboard({ leaderboard: board, gold, models: order }: SuiteResult): Part | undefined {
+function leaderboard({ leaderboard: board, gold, models: order }: SuiteResult): PageSection | undefined {
   if (!board) return undefined;
-  const colour = (name: string) => colourOf(1 + order.findIndex((row) => row.name === name));
+  const colour = (name: string) => colourOf(colourIn(order, name));
   const elos = new Map(board.elo.map(({ player, rating }) => [player, rating]));
   type Row = (typeof board.bradley_terry)[number];
   const columns: Column<Row>[] = [
-    { title: "model", cell: ({ player }) => player, heading: true },
+    {
+      title: "model",
+      cell: ({ player: name }) => stageName({ name, colour: colourIn(order, name) }),
+      heading: true,
+    },
     {
       title: "Bradley-Terry",
       numeric: true,
@@ -186,7 +188,7 @@ function leaderboard({ leaderboard: board, gold, models: order }: SuiteResult): 
     content: html`<p>Every two models meet once on each prompt; ${gold ?? "the first reward"} decides, and a tie is half a win.
 Four hundred points are odds of ten to one.</p>
 ${table("Ratings", columns, board.bradley_terry)}
-<div class="figures">${whiskers(
+<div class="figures two">${whiskers(
       "Bradley-Terry ratings",
       board.bradley_terry.map(({ player: name, rating: mean, low, high }) => ({
         name,
@@ -195,12 +197,12 @@ ${table("Ratings", columns, board.bradley_terry)}
         high,
         colour: colour(name),
       })),
-      "with 95 % intervals over games",
+      "With 95 % intervals over games.",
     )}</div>`,
   };
 }
 
-function rewards({ alignment, pairs = [], gold }: SuiteResult): Part | undefined {
+function rewards({ alignment, pairs = [], gold }: SuiteResult): PageSection | undefined {
   const aligned = Object.entries(alignment ?? {});
   if (aligned.length === 0 && pairs.length === 0) return undefined;
   type Aligned = (typeof aligned)[number];
@@ -242,12 +244,13 @@ function rewards({ alignment, pairs = [], gold }: SuiteResult): Part | undefined
     title: "The rewards",
     content: html`${
       aligned.length > 0 &&
-      html`<p>How far each reward stands for ${gold ?? "the first one"}, over the answers of all models.</p>${table("Alignment", alignedColumns, aligned)}`
+      html`<p>How far each reward stands for ${gold ?? "the first one"}, over the answers of all models: 1 is the same order, 0 no relation. In the last column,
+two answers to one prompt.</p>${table("Alignment", alignedColumns, aligned)}`
     }${pairs.length > 0 && html`<h3>On pairs</h3><p>The calibration error takes margins for log-odds, which those of reward models are.</p>${table("Accuracy on pairs", pairColumns, pairs)}`}`,
   };
 }
 
-function answers({ answers: rows, models: order }: SuiteResult): Part | undefined {
+function answers({ answers: rows, models: order }: SuiteResult): PageSection | undefined {
   if (rows.length === 0) return undefined;
   const prompts = [...new Set(rows.map(({ prompt }) => prompt))];
   const values = rows.flatMap(({ score: value }) => value ?? []).sort((a, b) => a - b);
@@ -260,7 +263,7 @@ function answers({ answers: rows, models: order }: SuiteResult): Part | undefine
       const own = rows.filter((row) => row.prompt === prompt);
       return html`<article><header><h3 dir="auto">${prompt.slice(0, 600)}</h3></header><div class="answers" style="--columns: ${order.length}">${own.map(
         ({ model, completion, score: value }) =>
-          html`<div class="answer"><h4>${model}${value !== undefined && html`<span class="score" style="--share: ${shade(value)}%">${score(value)}</span>`}</h4><div class="text" dir="auto">${
+          html`<div class="answer"><h4>${stageName({ name: model, colour: colourIn(order, model) })}${value !== undefined && html`<span class="score" style="--share: ${shade(value)}%">${score(value)}</span>`}</h4><div class="text" dir="auto">${
             completion.trim() === "" ? html`<em>nothing</em>` : completion.trim().slice(0, 1_500)
           }</div></div>`,
       )}</div></article>\n`;

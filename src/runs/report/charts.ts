@@ -15,20 +15,31 @@ export interface ChartOptions extends Plot.PlotOptions {
   readonly alt: string;
 }
 
-/** A plot as SVG. */
+/** Of a letter at the plots' size of type, and of one that the style sets larger on phones and paper. */
+const letterWidth = 8;
+const leastMarginLeft = 44;
+
+/** A plot as SVG; its left margin holds the longest label of the vertical axis. */
 export function chart({ alt, ...options }: ChartOptions): Html {
-  const svg = Plot.plot({
-    width: 360,
-    height: 200,
-    marginTop: 12,
-    marginLeft: 44,
-    marginRight: 12,
-    marginBottom: 34,
-    className: "plot",
-    style: { fontSize: "11px" },
-    ...options,
-    document: document as unknown as Document,
-  });
+  const draw = (marginLeft: number) =>
+    Plot.plot({
+      width: 360,
+      height: 204,
+      marginTop: 12,
+      marginRight: 14,
+      marginBottom: 38,
+      className: "plot",
+      style: { fontSize: "11px" },
+      marginLeft,
+      ...options,
+      document: document as unknown as Document,
+    });
+  const first = draw(leastMarginLeft);
+  const labels = [...first.querySelectorAll('[aria-label="y-axis tick label"] text')];
+  const needed = Math.ceil(
+    letterWidth * Math.max(0, ...labels.map(({ textContent }) => textContent?.length ?? 0)) + 14,
+  );
+  const svg = needed > leastMarginLeft ? draw(needed) : first;
   svg.querySelector("style")?.remove(); // the page has these few rules once
   svg.removeAttribute("font-family");
   svg.setAttribute("role", "img");
@@ -85,6 +96,9 @@ export const grid = (options: { readonly tickFormat?: string } = {}): Plot.Marki
   axisY(options),
 ];
 
+/** The distance that rewards are drawn over; each page says which KL it is. */
+export const rootOfKl = "square root of KL, in nats";
+
 export type Point = readonly [x: number, y: number];
 
 export interface Series extends LegendEntry {
@@ -110,7 +124,11 @@ export function thinned(points: readonly Point[], most = maxPoints): readonly Po
 /**
  * Lines over the steps: what was measured faintly, its running mean on top; dots for what is measured now and then.
  */
-export function lines(title: string, series: readonly Series[], { unit = "", x = "step" } = {}): Html {
+export function lines(
+  title: string,
+  series: readonly Series[],
+  { unit = "", note }: Pick<FigureOptions, "unit" | "note"> = {},
+): Html {
   const marks = series.flatMap(({ points, colour, dots }) => {
     const data = thinned(points);
     const line = { x: "0", y: "1", stroke: colour };
@@ -130,11 +148,11 @@ export function lines(title: string, series: readonly Series[], { unit = "", x =
     title,
     chart({
       alt: `${title}${unit && `, ${unit}`}: ${series.map(course).join("; ")}`,
-      x: { label: x },
+      x: { label: "step" },
       y: { nice: true, zero: false },
       marks: [...grid(), ...marks],
     }),
-    { legend: series.length > 1 ? series : [], unit },
+    { legend: series.length > 1 ? series : [], unit, ...(note !== undefined && { note }) },
   );
 }
 

@@ -8,6 +8,7 @@ const minus = (text: string): string => text.replace(/^-/, "\u2212");
 export function number(value: number): string {
   const size = Math.abs(value);
   if (!Number.isFinite(value)) return "\u2013";
+  if (size === 0) return "0";
   if (size !== 0 && (size < 1e-3 || size >= 1e9)) return minus(value.toExponential(1));
   const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3;
   return minus(

@@ -5,7 +5,7 @@
 export const style = /* css */ `
 :root {
   --page: #fbfaf7; --card: #ffffff; --ink: #22252b; --soft: #646a75; --faint: #e4e1d9; --link: #1d5f9e;
-  --good: #1a8a5f; --bad: #c4473a; --rest: #c9c5bb; --second: #3d424c;
+  --good: #1a8a5f; --bad: #c4473a; --rest: #c9c5bb; --second: #3d424c; --shade: rgb(34 37 43 / .16);
   --c0: #7b8494; --c1: #2f6fb5; --c2: #c98a1b; --c3: #178a6a; --c4: #8a55b8; --c5: #c2573f; --c6: #4c8c2b; --c7: #a8507f;
   --serif: "Iowan Old Style", "Palatino Linotype", Palatino, "Source Serif 4", Georgia, serif;
   --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
@@ -15,7 +15,7 @@ export const style = /* css */ `
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --page: #16181c; --card: #1e2126; --ink: #e3e4e6; --soft: #9aa1ac; --faint: #33373f; --link: #7db4ea;
-    --good: #4cc38a; --bad: #ee7d6f; --rest: #4a4f58; --second: #d5d8dd;
+    --good: #4cc38a; --bad: #ee7d6f; --rest: #4a4f58; --second: #d5d8dd; --shade: rgb(0 0 0 / .55);
     --c0: #98a1b0; --c1: #69a9ee; --c2: #e5b04c; --c3: #4cc9a2; --c4: #b98be6; --c5: #ee8b72; --c6: #8cc665; --c7: #de8bb6;
     color-scheme: dark;
   }
@@ -46,7 +46,12 @@ nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; list-style: none; ma
 .tiles dd { margin: .1rem 0 0; font-size: 1.9rem; line-height: 1.2; }
 .tiles small { display: block; font: 400 .82rem/1.4 var(--sans); color: var(--soft); margin-top: .15rem; }
 
-.scroll { overflow-x: auto; margin: 0 0 1.4rem; }
+/* A shadow at the side where a wide table goes on. */
+.scroll { overflow-x: auto; margin: 0 0 1.4rem;
+  background: linear-gradient(to right, var(--page) 60%, transparent) 0 0 / 2.4rem 100% local no-repeat,
+    linear-gradient(to left, var(--page) 60%, transparent) 100% 0 / 2.4rem 100% local no-repeat,
+    linear-gradient(to right, var(--shade), transparent) 0 0 / .7rem 100% scroll no-repeat,
+    linear-gradient(to left, var(--shade), transparent) 100% 0 / .7rem 100% scroll no-repeat; }
 table { border-collapse: collapse; min-width: 100%; font-size: .9rem; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 th, td { padding: .5rem .9rem .5rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--faint); white-space: nowrap; }
@@ -73,8 +78,9 @@ details .scroll { margin-top: .6rem; }
 summary { cursor: pointer; color: var(--link); font-size: .92rem; }
 pre { background: var(--card); border: 1px solid var(--faint); border-radius: .5rem; padding: .9rem 1.1rem; overflow-x: auto; line-height: 1.5; }
 
-.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
-.figures.two { grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; margin: 0 0 1.4rem; }
+.figures:last-child { margin-bottom: 0; }
+.figures.two { grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr)); }
 figure { margin: 0; background: var(--card); border: 1px solid var(--faint); border-radius: .6rem; padding: .8rem .9rem .6rem; min-width: 0; display: flex; flex-direction: column; }
 figure.wide { grid-column: 1 / -1; overflow-x: auto; }
 figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; align-items: baseline; font-size: .9rem; margin-bottom: .4rem; }
@@ -112,7 +118,11 @@ article h3 { font: 600 1.08rem/1.4 var(--serif); white-space: pre-wrap; overflow
 footer { margin-top: 3rem; padding-top: 1.2rem; border-top: 1px solid var(--faint); color: var(--soft); font-size: .85rem; }
 footer h2 { font-size: 1.1rem; color: var(--ink); }
 
-@media (max-width: 48rem) { .answers { grid-template-columns: 1fr; } body { padding: 1.5rem 1rem 3rem; } }
+@media (max-width: 48rem) {
+  .answers { grid-template-columns: 1fr; }
+  body { padding: 1.5rem 1rem 3rem; }
+  .figures.two .plot { font-size: 14px !important; }
+}
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 @media print {
   @page { margin: 15mm 14mm; }
@@ -123,7 +133,7 @@ footer h2 { font-size: 1.1rem; color: var(--ink); }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   h2, h3, h4, figcaption { break-after: avoid; }
   figure, .tiles div, .answer, tr, article { break-inside: avoid; }
-  .scroll, figure.wide, .answers { overflow: visible; }
+  .scroll, figure.wide, .answers { overflow: visible; background: none; }
   .scroll table { font-size: 9px; }
   th, td { padding-right: 5px; }
   .interval, .against { font-size: 7.5px; }
@@ -131,7 +141,8 @@ footer h2 { font-size: 1.1rem; color: var(--ink); }
   .tiles { grid-template-columns: repeat(5, 1fr); gap: .5rem; }
   .figures { grid-template-columns: repeat(3, 1fr); gap: .6rem; }
   .figures.two { grid-template-columns: repeat(2, 1fr); }
-  .plot { font-size: 14px !important; }
+  .plot { font-size: 13px !important; }
+  .figures.two .plot { font-size: 14px !important; }
   figure.wide .plot { min-width: 0; }
   main > section { padding-top: 1.4rem; margin-top: 1rem; }
 }

@@ -10,6 +10,8 @@ import { samples } from "./samples.ts";
 interface Curve {
   readonly title: string;
   readonly unit?: string;
+  /** How it is read. */
+  readonly note?: string;
   /** Metrics in TRL's names, and what the legend calls them; a plot appears when one of them was logged. */
   readonly metrics: Readonly<Record<string, string>>;
   /** Nothing is seen of what stays the same. */
@@ -21,11 +23,13 @@ const curves: readonly Curve[] = [
   {
     title: "Reward",
     metrics: { "objective/scores": "score", "objective/rlhf_reward": "less the KL penalty", reward: "score" },
+    note: "What the reward gives to the sampled responses. It may rise while the answers get worse: the table above has the held-out measure.",
   },
   {
     title: "KL from the reference",
     unit: "nats, summed over the response",
     metrics: { "objective/kl": "KL", kl: "KL" },
+    note: "How far the policy has gone. It should level off; where it runs away, a larger KL coefficient holds it.",
   },
   {
     title: "Entropy",
@@ -36,12 +40,27 @@ const curves: readonly Curve[] = [
     title: "Entropy of the responses",
     unit: "nats, summed over the response",
     metrics: { "objective/entropy": "sampled" },
+    note: "It falls as the policy makes up its mind. Near 0 it says the same each time.",
   },
-  { title: "Policy loss", metrics: { "loss/policy_avg": "policy" } },
-  { title: "Value loss", metrics: { "loss/value_avg": "value" } },
-  { title: "Share clipped", metrics: { "policy/clipfrac_avg": "policy", "val/clipfrac_avg": "value" } },
+  {
+    title: "Policy loss",
+    metrics: { "loss/policy_avg": "policy" },
+    note: "Advantages have mean 0, and so has this. It is no measure of progress.",
+  },
+  {
+    title: "Value loss",
+    metrics: { "loss/value_avg": "value" },
+    note: "How far the critic's forecast is from what came.",
+  },
+  {
+    title: "Share clipped",
+    unit: "of the tokens",
+    metrics: { "policy/clipfrac_avg": "policy", "val/clipfrac_avg": "value" },
+    note: "Tokens that had gone as far as one update may take them.",
+  },
   {
     title: "Accuracy on pairs",
+    unit: "share of the pairs; chance is 0.5",
     metrics: {
       accuracy: "training",
       eval_accuracy: "held out",
@@ -57,26 +76,35 @@ const curves: readonly Curve[] = [
       "rewards/margins": "training",
       "eval_rewards/margins": "held out",
     },
+    note: "Its score less that of the rejected one.",
   },
-  { title: "Implicit reward", metrics: { "rewards/chosen": "chosen", "rewards/rejected": "rejected" } },
+  {
+    title: "Implicit reward",
+    metrics: { "rewards/chosen": "chosen", "rewards/rejected": "rejected" },
+    note: "\u03b2 times the log-ratio to the reference: what this model takes for a reward.",
+  },
   {
     title: "Log-probability of the responses",
     unit: "nats, summed over the response",
     metrics: { "logps/chosen": "chosen", "logps/rejected": "rejected" },
+    note: "Both may fall while the margin grows; a chosen one that falls far is a warning.",
   },
   {
     title: "Token accuracy",
+    unit: "share of the labels",
     metrics: { mean_token_accuracy: "training", eval_mean_token_accuracy: "held out" },
   },
   { title: "Length of responses", unit: "tokens", metrics: { "completions/mean_length": "mean" } },
   {
     title: "Gradient norm",
+    unit: "before clipping",
     metrics: { grad_norm: "before clipping", "policy/grad_norm": "policy", "val/grad_norm": "critic" },
   },
   {
     title: "KL from the policy before",
     unit: "nats per token",
     metrics: { "policy/approxkl_avg": "in an update" },
+    note: "What the updates of one step change; a jump says that the steps are too large.",
   },
   { title: "KL coefficient", metrics: { "objective/kl_coef": "coefficient" }, ifVaried: true },
 ];
@@ -86,7 +114,10 @@ export const curvesSection: Section = {
   title: "How training went",
   render({ stages }) {
     const groups = stages.map(stageCurves).filter((group) => group !== undefined);
-    return groups.length === 0 ? undefined : html`${groups}`;
+    return groups.length === 0
+      ? undefined
+      : html`<p>One group a stage. Faint: every step; strong: the running mean; rings: held-out data.</p>
+${groups}`;
   },
 };
 
@@ -104,7 +135,7 @@ function stageCurves(stage: StageData): Html | undefined {
 }
 
 function plot(
-  { title, unit, metrics, ifVaried = false }: Curve,
+  { title, unit, note, metrics, ifVaried = false }: Curve,
   { metrics_log, colour }: StageData,
 ): Html | undefined {
   const series: Series[] = [];
@@ -122,5 +153,6 @@ function plot(
       dots: metric.startsWith("eval_"),
     });
   }
-  return series.length === 0 ? undefined : lines(title, series, unit === undefined ? {} : { unit });
+  if (series.length === 0) return undefined;
+  return lines(title, series, { ...(unit !== undefined && { unit }), ...(note !== undefined && { note }) });
 }

@@ -3,7 +3,7 @@
  * (Bai et al. 2022, section 4.3): the course of each RL stage, and where the evaluated models stand.
  */
 import * as Plot from "@observablehq/plot";
-import { chart, colourOf, figure, grid, type Point, thinned } from "../charts.ts";
+import { chart, colourOf, figure, grid, type Point, rootOfKl, thinned } from "../charts.ts";
 import { number, score } from "../format.ts";
 import { html } from "../html.ts";
 import type { RunData } from "../run-data.ts";
@@ -36,12 +36,12 @@ export const frontier: Section = {
             alt: `Reward against the square root of KL in training: ${alt}`,
             width: 540,
             height: 300,
-            x: { label: "square root of KL", zero: true },
+            x: { label: rootOfKl, zero: true },
             y: { nice: true },
             marks: [
               ...grid(),
               ...courses.flatMap(({ points, colour }) => [
-                Plot.dot(points, { x: "0", y: "1", r: 2, fill: colour, fillOpacity: 0.3 }),
+                Plot.dot(points, { x: "0", y: "1", r: 2, fill: colour, fillOpacity: 0.4 }),
                 Plot.line(smooth(points), { x: "0", y: "1", stroke: colour, strokeWidth: 1.75 }),
               ]),
             ],
@@ -61,7 +61,7 @@ export const frontier: Section = {
             width: 540,
             height: 300,
             marginRight: 48,
-            x: { label: "square root of KL", zero: true },
+            x: { label: rootOfKl, zero: true },
             y: { nice: true },
             color: { type: "identity" },
             marks: [
@@ -83,8 +83,8 @@ export const frontier: Section = {
           },
         ),
       );
-    return html`<p>How much reward a model gained for how far it moved from its reference. Moving far for little is a sign of
-over-optimisation.</p><div class="figures two">${figures}</div>`;
+    return html`<p>How much reward a model gained for how far it moved from its reference: up and to the left is better. Far for little,
+or a score in training that the held-out measure does not follow, is a sign of over-optimisation.</p><div class="figures two">${figures}</div>`;
   },
 };
 

@@ -20,10 +20,12 @@ export const rewardModel: Section = {
       stage.reward_model ? [{ stage, figures: stage.reward_model }] : [],
     );
     if (parts.length === 0) return undefined;
-    return html`${parts.map(
-      ({ stage, figures }) =>
-        html`<section class="group"><h3>${stageName(stage)}</h3>${describe(figures, colourOf(stage.colour))}</section>`,
-    )}`;
+    return html`<p>It learned from comparisons which answer people prefer, and speaks for them while a policy trains. Can it be
+trusted? All figures are of pairs that it has not seen.</p>
+${parts.map(
+  ({ stage, figures }) =>
+    html`<section class="group"><h3>${stageName(stage)}</h3>${describe(figures, colourOf(stage.colour))}</section>`,
+)}`;
   },
 };
 
@@ -95,6 +97,7 @@ function byMargin({ accuracy_by_margin: bins = [] }: RewardModelFigures, colour:
     chart({
       alt: `Accuracy by margin: ${rows.map(({ name, accuracy }) => `${name}: ${percent(accuracy ?? 0)}`).join("; ")}`,
       height: 260,
+      marginTop: 20,
       x: { label: "margin between the scores", domain: rows.map(({ name }) => name) },
       y: { domain: [0, 1] },
       marks: [

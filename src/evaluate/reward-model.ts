@@ -91,7 +91,9 @@ export async function evaluateRewardModels(
 ): Promise<RewardModelReport> {
   const { objectives } = options;
   const decided = [...pairs].filter(({ tie }) => !tie);
-  const rows = decided.flatMap(({ prompt, ...pair }) => sides.map((side) => [...prompt, ...pair[side]]));
+  const rows = decided.flatMap(({ prompt, ...pair }) =>
+    sides.map((side) => ({ prompt, response: pair[side] })),
+  );
   const all: { readonly scores: readonly number[]; readonly normalisation: Normalisation }[] = [];
   for (const model of models) {
     const scorer = await createHeadScorer(engine, model, options);

@@ -27,6 +27,7 @@ import { families, type ScoreHead } from "./families/index.ts";
 import { causalMask, encoderMask, weightsOf } from "./families/layers.ts";
 import { type RaggedBatch, raggedSequence } from "./families/ragged.ts";
 import { type Attend, gridSequence } from "./families/sequence.ts";
+import { featureWidth, promptEncoderShapes, readsApart } from "./towers.ts";
 import { tracing } from "./tracing.ts";
 
 /** One batch of token rows. */
@@ -48,26 +49,36 @@ export interface TokenBatch {
 
 /** The head of most classifiers: "score.weight", without bias. */
 const scalarHead: ScoreHead = {
-  parameters: ({ hiddenSize }, numLabels) => ({ "score.weight": [numLabels, hiddenSize] }),
+  parameters: (config, numLabels) => ({ "score.weight": [numLabels, featureWidth(config)] }),
   scores: (weights, pooled) => matmul(pooled, weights("score.weight"), { transposeB: true }),
 };
 
-export const scoreHeadOf = ({ family }: ModelConfig): ScoreHead => families[family].scoreHead ?? scalarHead;
+/** Of a model that reads prompt and response apart it is the same for every family. */
+export const scoreHeadOf = (config: ModelConfig): ScoreHead =>
+  (readsApart(config) ? undefined : families[config.family].scoreHead) ?? scalarHead;
 
 /** Name and shape of every parameter, heads included: those of the scores for a classifier, else the language head. */
 export function parameterShapes(config: ModelConfig): Record<string, number[]> {
   const family = families[config.family];
   const shapes = family.parameters(config);
   if (config.numLabels !== undefined)
-    Object.assign(shapes, scoreHeadOf(config).parameters(config, config.numLabels), statisticShapes(config));
+    Object.assign(
+      shapes,
+      promptEncoderShapes(config, shapes),
+      scoreHeadOf(config).parameters(config, config.numLabels),
+      statisticShapes(config),
+    );
   else if (!config.tieEmbeddings && !family.encoder)
     shapes[family.head] = [config.vocabSize, config.hiddenSize];
   return shapes;
 }
 
 /** Of a reward model that knows what usual input looks like: mean and inverse covariance of its pooled states. */
-const statisticShapes = ({ raw, hiddenSize: c }: ModelConfig): Record<string, number[]> =>
-  raw.feature_statistics === undefined ? {} : { feature_mean: [c], feature_precision: [c, c] };
+const statisticShapes = (config: ModelConfig): Record<string, number[]> => {
+  if (config.raw.feature_statistics === undefined) return {};
+  const width = featureWidth(config);
+  return { feature_mean: [width], feature_precision: [width, width] };
+};
 
 /** The parameters' specification, as `compile` takes it. */
 export const parameterSpecs = (config: ModelConfig): Tree<TensorSpec> =>
@@ -191,14 +202,14 @@ const scoreWeights = new Set(["score.weight", "classifier.weight"]);
 
 /**
  * Fresh parameters as transformers draws them: N(0, initializer_range) for matrices, 1 for norm weights, 0 for
- * biases; a score head is N(0, 1/sqrt(C + 1)).
+ * biases; a score head that reads F numbers is N(0, 1/sqrt(F + 1)).
  */
 export function initialParameters(config: ModelConfig, seed: number): Record<string, HostArray<"float32">> {
   const std = Number(config.raw.initializer_range ?? 0.02);
   return Object.fromEntries(
     Object.entries(parameterShapes(config)).map(([name, shape], i) => {
       const data = new Float32Array(shape.reduce((n, d) => n * d, 1));
-      if (scoreWeights.has(name)) gaussian(data, seed, i, 1 / Math.sqrt(config.hiddenSize + 1));
+      if (scoreWeights.has(name)) gaussian(data, seed, i, 1 / Math.sqrt((shape[1] as number) + 1));
       else if (shape.length > 1) gaussian(data, seed, i, std);
       else if (!name.endsWith(".bias")) data.fill(1);
       return [name, { dtype: "float32" as const, shape, data }];

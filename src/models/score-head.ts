@@ -3,7 +3,8 @@
  *
  * Decoders get `score.weight` without bias, encoders pooler and classifier, as transformers' sequence classification
  * names and saves them. New weights are drawn as for a new model: those of the scores from N(0, 1/sqrt(C + 1)), so that
- * scores have a variance of about 1 at first (Stiennon et al. 2020).
+ * scores have a variance of about 1 at first (Stiennon et al. 2020). A second backbone, which reads prompts (towers.ts),
+ * begins as a copy of the first.
  */
 import type { HostArray } from "../graph/index.ts";
 import { zerosArray } from "../graph/index.ts";
@@ -12,6 +13,7 @@ import { scoreConfig } from "./config/score-config.ts";
 import { CheckpointError } from "./errors.ts";
 import { type Model, modelOf } from "./load.ts";
 import { initialParameters, parameterShapes, scoreHeadOf } from "./model.ts";
+import { promptEncoderSource, rewardEncoderOf } from "./towers.ts";
 
 export interface ScoreHeadOptions {
   /** Of what is drawn. */
@@ -38,16 +40,19 @@ export function withScoreHead(model: Model, options: ScoreHeadOptions = {}): Mod
     );
   const scored = scoreConfig(padded(model), options);
   const own = new Set(Object.keys(scoreHeadOf(scored).parameters(scored, numLabels)));
-  const isKept = (key: string) => !own.has(key) || (head === "keep" && config.numLabels !== undefined);
+  const keepsHead =
+    head === "keep" && config.numLabels !== undefined && rewardEncoderOf(config) === rewardEncoderOf(scored);
+  const known = (key: string): HostArray | undefined =>
+    model.parameters[key] ?? model.parameters[promptEncoderSource(key) ?? ""];
   const missing = Object.keys(parameterShapes(scored)).filter(
-    (key) => !isKept(key) || !model.parameters[key],
+    (key) => (own.has(key) && !keepsHead) || !known(key),
   );
   const drawn = missing.length > 0 && head !== "zeros" ? initialParameters(scored, seed) : {};
   const parameters: Record<string, HostArray> = {};
   for (const [key, shape] of Object.entries(parameterShapes(scored)))
     parameters[key] = missing.includes(key)
       ? (drawn[key] ?? zerosArray("float32", shape))
-      : (model.parameters[key] as HostArray);
+      : (known(key) as HostArray);
   return modelOf({ ...model, config: scored, parameters }, name);
 }
 

@@ -44,6 +44,16 @@ describe("a recipe", () => {
     });
   });
 
+  it("takes keys of another stage by YAML's merge key", () => {
+    const { stages } = read(
+      "stages: { a: &a { trainer: reward, model: m, data: x, seed: 1 }, b: { <<: *a, seed: 2, encoder: separate } }",
+    );
+    expect(stages.map(({ keys }) => keys)).toEqual([
+      { model: "m", data: "x", seed: 1 },
+      { model: "m", data: "x", seed: 2, encoder: "separate" },
+    ]);
+  });
+
   it("says what is wrong in one line, with the nearest valid name", () => {
     expect(refusal(good, ["--dpo.bta", "1"])).toBe("mine.yaml: dpo: bta is not a key; did you mean beta?");
     expect(refusal(good, ["--sed", "1"])).toBe("mine.yaml: sed is not a key; did you mean seed?");

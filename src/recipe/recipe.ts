@@ -134,7 +134,7 @@ export interface Recipe extends Omit<Top, "base" | "name" | "seed" | "output_dir
 
 /** Recipe text (YAML or JSON) as plain data; `source` names it in errors. */
 export function parseYaml(content: string, source: string): Record<string, unknown> {
-  const document = parseDocument(content, { prettyErrors: true });
+  const document = parseDocument(content, { prettyErrors: true, merge: true });
   const [problem] = document.errors;
   if (problem) throw new RecipeError(`${source}: ${problem.message.split("\n")[0]}`);
   const value = document.toJS() as unknown;

@@ -16,6 +16,7 @@ import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
 import { type CombineOptions, combined } from "./ensemble/combine.ts";
 import { type ObjectiveWeights, objectivesOf, weighing } from "./objectives.ts";
 import { checked, type OpenedReward, RewardError, type RewardInput, type RewardParts } from "./reward.ts";
+import type { ResponseParts } from "./rows.ts";
 import { createHeadScorer, headNames, type ScorerOptions } from "./scorer.ts";
 import { featureStatisticsOf } from "./unusual.ts";
 
@@ -49,7 +50,7 @@ export interface CheckpointReward extends OpenedReward {
 }
 
 /** The ids of a response behind its prompt, as the reward model reads them. */
-export type RowOfResponse = (input: RewardInput) => number[];
+export type RowOfResponse = (input: RewardInput) => ResponseParts;
 
 /**
  * Opens a reward model as a reward. One with several scores, an ensemble that shares its backbone, gives them as `parts`.
@@ -160,8 +161,8 @@ export function responseRows(model: Model, policyTokenizer?: Tokenizer): RowOfRe
 }
 
 /** Within the model's context: what stands next to the response stays of the prompt, as in training. */
-function fitted(prompt: readonly number[], completion: readonly number[], maxLength: number): number[] {
-  if (prompt.length + completion.length <= maxLength) return [...prompt, ...completion];
-  const cut = fitLength(prompt, [completion], { maxLength });
-  return [...cut.prompt, ...(cut.completions[0] as Int32Array)];
+function fitted(prompt: readonly number[], response: readonly number[], maxLength: number): ResponseParts {
+  if (prompt.length + response.length <= maxLength) return { prompt, response };
+  const cut = fitLength(prompt, [response], { maxLength });
+  return { prompt: cut.prompt, response: cut.completions[0] as Int32Array };
 }

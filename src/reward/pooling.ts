@@ -3,7 +3,8 @@
  *
  * The last token is found by the row's length, never by the id of padding, which is often that of the end of text.
  * config.json says how a reward model pools (`pooling`); without it decoders read the last token, which alone has seen
- * the whole row, and encoders the first, [CLS], as their classifiers in transformers do.
+ * the whole row, and encoders the first, [CLS], as their classifiers in transformers do. Where prompt and response are
+ * read apart (towers.ts) it is the mean of each, which served Sentence-BERT best.
  */
 import {
   add,
@@ -25,6 +26,7 @@ import {
 } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
+import { readsApart } from "../models/towers.ts";
 import { RewardError } from "./reward.ts";
 
 export const poolings = ["last", "mean", "cls"] as const;
@@ -43,7 +45,7 @@ export interface Spans {
  */
 export function poolingOf({ raw, family }: Pick<ModelConfig, "raw" | "family">): Pooling {
   const { encoder = false } = families[family];
-  const pooling = (raw.pooling ?? (encoder ? "cls" : "last")) as Pooling;
+  const pooling = (raw.pooling ?? (readsApart({ raw }) ? "mean" : encoder ? "cls" : "last")) as Pooling;
   if (!poolings.includes(pooling))
     throw new RewardError(
       `pooling: one of ${poolings.join(", ")} is required, got ${JSON.stringify(pooling)}`,

@@ -1,20 +1,16 @@
 /**
  * Scores of token rows from a reward model: compiled once with the weights frozen in, for batches of any size and
- * length. Rows of like length run together, so that little is padding; those of a decoder that scores the last token run
- * ragged, and its last layer asks for those tokens alone.
+ * length. Rows of like length run together, so that little is padding.
  */
-import { raggedSpecs } from "../data/packed-rows.ts";
 import { compile, type Engine, type HostArray, unflatten } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
-import { families } from "../models/families/index.ts";
-import type { RaggedBatch } from "../models/families/ragged.ts";
 import type { Model } from "../models/load.ts";
-import { hiddenStates, parameterSpecs, scoresOf } from "../models/model.ts";
+import { parameterSpecs, scoresOf } from "../models/model.ts";
+import { readsApart, rewardEncoderOf } from "../models/towers.ts";
 import { type Normalisation, normalisationsOf } from "./normalisation.ts";
-import { poolingOf } from "./pooling.ts";
+import { readerOf } from "./reader.ts";
 import { RewardError } from "./reward.ts";
-import { pooledStates, type RowBatch, rowBatchSpec } from "./reward-model.ts";
-import { paddedRows, raggedEnds } from "./rows.ts";
+import { type ResponseRow, rowLength } from "./rows.ts";
 import { featureStatisticsOf, squaredDistances, unusualness } from "./unusual.ts";
 
 /** What of a model a scorer needs. */
@@ -35,9 +31,10 @@ export interface Scorer {
   /**
    * A score for each row of ids: normalised with the mean and std of the model's configuration, or raw.
    *
-   * @throws RewardError for an empty row, or one that is longer than the model's context
+   * @throws RewardError for an empty row, one that is longer than the model's context, and for one that does not say
+   * what of it is the prompt where the model reads prompt and response apart
    */
-  scores(rows: readonly ArrayLike<number>[], options?: ScoresOptions): Promise<number[]>;
+  scores(rows: readonly ResponseRow[], options?: ScoresOptions): Promise<number[]>;
   readonly normalisation: Normalisation;
   dispose(): Promise<void>;
 }
@@ -47,9 +44,9 @@ export interface HeadScorer {
   /** What the scores are called, in their order (`id2label`). */
   readonly names: readonly string[];
   /** Of each head the scores of all rows, each normalised on its own, or raw. */
-  scores(rows: readonly ArrayLike<number>[], options?: ScoresOptions): Promise<number[][]>;
+  scores(rows: readonly ResponseRow[], options?: ScoresOptions): Promise<number[][]>;
   /** The same, and how unusual each row is (unusual.ts), where the model knows what is usual. */
-  judged(rows: readonly ArrayLike<number>[], options?: ScoresOptions): Promise<JudgedRows>;
+  judged(rows: readonly ResponseRow[], options?: ScoresOptions): Promise<JudgedRows>;
   readonly normalisations: readonly Normalisation[];
   dispose(): Promise<void>;
 }
@@ -98,23 +95,20 @@ export async function createHeadScorer(
     );
   const normalisations = normalisationsOf(config);
   const usual = featureStatisticsOf(config);
-  const ragged = !families[config.family].encoder && poolingOf(config) === "last";
-  const batchOf = ragged ? raggedEnds : paddedRows;
+  const reader = readerOf(config);
   const program = await engine.load(
     compile(
       (params, batch) => {
-        const states = ragged
-          ? hiddenStates(config, params, batch as unknown as RaggedBatch)
-          : pooledStates(config, params, batch as unknown as RowBatch); // [R, C]
+        const states = reader.states(params, batch); // [R, F]
         const scores = scoresOf(config, params, states); // [R, K]
         return { scores, ...(usual && { distances: squaredDistances(params, states) }) };
       },
-      [parameterSpecs(config), ragged ? raggedSpecs : rowBatchSpec()] as const,
+      [parameterSpecs(config), reader.spec] as const,
       { provider: engine.provider, freeze: { 0: unflatten(parameters) } },
     ),
   );
   const judged: HeadScorer["judged"] = async (rows, { raw = false, signal } = {}) => {
-    checkLengths(rows, config.maxPositions, name);
+    checkRows(rows, config, name);
     const order = rows.map((_, i) => i);
     order.sort((a, b) => lengthAt(rows, b) - lengthAt(rows, a) || a - b);
     const out = normalisations.map(() => new Array<number>(rows.length));
@@ -122,7 +116,7 @@ export async function createHeadScorer(
     for (let from = 0; from < order.length; from += batchSize) {
       signal?.throwIfAborted();
       const members = order.slice(from, from + batchSize);
-      const batch = batchOf(members.map((i) => rows[i] as ArrayLike<number>));
+      const batch = reader.batch(members.map((i) => rows[i] as ResponseRow));
       const found = await engine.run(program, [{}, batch]);
       const { data } = found.scores as HostArray<"float32">;
       for (const [head, scores] of out.entries()) {
@@ -150,12 +144,21 @@ export function headNames({ raw, numLabels = 0 }: ModelConfig): string[] {
   return Array.from({ length: numLabels }, (_, i) => String(labels[i] ?? `score ${i + 1}`));
 }
 
-const lengthAt = (rows: readonly ArrayLike<number>[], i: number): number => rows[i]?.length ?? 0;
+const lengthAt = (rows: readonly ResponseRow[], i: number): number => rowLength(rows[i] as ResponseRow);
 
-function checkLengths(rows: readonly ArrayLike<number>[], longest: number, name: string): void {
-  const bad = rows.findIndex(({ length }) => length === 0 || length > longest);
+function checkRows(rows: readonly ResponseRow[], config: ModelConfig, name: string): void {
+  const longest = config.maxPositions;
+  const lengths = rows.map(rowLength);
+  const bad = lengths.findIndex((length) => length === 0 || length > longest);
   if (bad >= 0)
     throw new RewardError(
-      `${name}: rows of 1 to ${longest} tokens, its context, are required, row ${bad + 1} has ${lengthAt(rows, bad)}`,
+      `${name}: rows of 1 to ${longest} tokens, its context, are required, row ${bad + 1} has ${lengths[bad]}`,
+    );
+  const isSplit = (row: ResponseRow) => "response" in row && row.prompt.length > 0 && row.response.length > 0;
+  const whole = readsApart(config) ? rows.findIndex((row) => !isSplit(row)) : -1;
+  if (whole >= 0)
+    throw new RewardError(
+      `${name}: a prompt and a completion are required, for it reads them apart (${rewardEncoderOf(config)}); ` +
+        `row ${whole + 1} has one of them alone`,
     );
 }

@@ -25,9 +25,9 @@ import {
 import type { ModelConfig } from "../models/config/config.ts";
 import { type Model, modelOf } from "../models/load.ts";
 import { parameterSpecs } from "../models/model.ts";
+import { readerOf } from "./reader.ts";
 import { RewardError } from "./reward.ts";
-import { pooledStates, type RowBatch, rowBatchSpec } from "./reward-model.ts";
-import { paddedRows } from "./rows.ts";
+import type { ResponseRow } from "./rows.ts";
 
 /** Of squared distances of training responses. */
 export interface FeatureStatistics {
@@ -61,7 +61,7 @@ const fewest = 8;
 export async function withFeatureStatistics(
   engine: Engine,
   model: Model,
-  rows: readonly ArrayLike<number>[],
+  rows: readonly ResponseRow[],
   { batchSize = 32 }: { readonly batchSize?: number } = {},
 ): Promise<Model> {
   if (rows.length < fewest)
@@ -106,20 +106,21 @@ export async function withFeatureStatistics(
 async function statesOf(
   engine: Engine,
   { config, parameters }: Model,
-  rows: readonly ArrayLike<number>[],
+  rows: readonly ResponseRow[],
   batchSize: number,
 ): Promise<Float32Array[]> {
+  const reader = readerOf(config);
   const program = await engine.load(
     compile(
-      (params, batch) => ({ states: pooledStates(config, params, batch as unknown as RowBatch) }),
-      [parameterSpecs(config), rowBatchSpec()] as const,
+      (params, batch) => ({ states: reader.states(params, batch) }),
+      [parameterSpecs(config), reader.spec] as const,
       { provider: engine.provider, freeze: { 0: unflatten(parameters) } },
     ),
   );
   try {
     const states: Float32Array[] = [];
     for (let from = 0; from < rows.length; from += batchSize) {
-      const out = await engine.run(program, [{}, paddedRows(rows.slice(from, from + batchSize))]);
+      const out = await engine.run(program, [{}, reader.batch(rows.slice(from, from + batchSize))]);
       const { data, shape } = out.states as HostArray<"float32">;
       const width = shape[1] as number;
       for (let at = 0; at < data.length; at += width) states.push(data.slice(at, at + width));

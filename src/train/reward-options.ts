@@ -2,6 +2,7 @@
 import type { DataInput } from "../data/input.ts";
 import type { PreferenceOptions } from "../data/preferences.ts";
 import type { Model } from "../models/load.ts";
+import type { RewardEncoder } from "../models/towers.ts";
 import type { PairLossOptions } from "../reward/bradley-terry.ts";
 import type { CombineOptions } from "../reward/ensemble/combine.ts";
 import { combineDefaults } from "../reward/ensemble/combine.ts";
@@ -22,6 +23,11 @@ export interface RewardOptions
   readonly chatTemplate?: string;
   /** Which hidden state is scored. Default: the last token of a decoder, [CLS] of an encoder; or the reward model's own. */
   readonly pooling?: Pooling;
+  /**
+   * How prompt and response are read: as one row ("joint"), or apart, by backbones of their own ("separate") or by the
+   * same one ("siamese"); see reward/towers.ts. Default: joint, or the reward model's own.
+   */
+  readonly encoder?: RewardEncoder;
   /** Draw a new score head also for a model that has one. */
   readonly newHead?: boolean;
   /**

@@ -8,6 +8,7 @@
  * held-out pairs is measured.
  */
 import { loadDataset } from "../data/dataset.ts";
+import type { Example } from "../data/example.ts";
 import type { RowList } from "../data/list.ts";
 import { overall } from "../data/objective-labels.ts";
 import type { Pair } from "../data/pair.ts";
@@ -17,8 +18,10 @@ import type { Engine } from "../graph/index.ts";
 import { type Model, merged } from "../models/load.ts";
 import { withScoreHead } from "../models/score-head.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { featureWidth, readsApart } from "../models/towers.ts";
 import { checkCombination } from "../reward/ensemble/combine.ts";
 import { statisticsOf, withNormalisation } from "../reward/normalisation.ts";
+import type { ResponseRow } from "../reward/rows.ts";
 import { createHeadScorer } from "../reward/scorer.ts";
 import { withFeatureStatistics } from "../reward/unusual.ts";
 import { TrainError } from "./errors.ts";
@@ -65,9 +68,14 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
     entries: {
       ...fresh,
       ...(o.pooling && { pooling: o.pooling }),
+      ...(o.encoder && { reward_encoder: o.encoder === "joint" ? undefined : o.encoder }),
       ...(names.length > 1 && severalHeads(names, o)),
     },
   });
+  if (o.gradientPenalty > 0 && readsApart(model.config))
+    throw new TrainError(
+      "gradient_penalty: encoder joint is required, of which it is the slope by prompt and response",
+    );
   const place = {
     config: model.config,
     tokenizer,
@@ -89,9 +97,7 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
     let final = merged(trained);
     const batchSize = o.evalBatchSize && { batchSize: o.evalBatchSize };
     if (o.normalizeRewards) {
-      const rows = normalizeRows
-        ? [...normalizeRows.unpacked].map(({ ids }) => ids)
-        : (held ?? task).responses();
+      const rows = normalizeRows ? [...normalizeRows.unpacked].map(partsOf) : (held ?? task).responses();
       final = withNormalisation(
         final,
         (await rawScores(engine, final, rows, o.evalBatchSize)).map(statisticsOf),
@@ -107,7 +113,7 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
     return final;
   };
   const { seed } = o;
-  const dropout = { share: o.headDropout, heads: names.length, width: model.config.hiddenSize, seed };
+  const dropout = { share: o.headDropout, heads: names.length, width: featureWidth(model.config), seed };
   const isDropping = o.headDropout > 0;
   const result = await fitRows(
     {
@@ -194,11 +200,17 @@ function severalHeads(names: readonly string[], { objectives, combine, lambda }:
   };
 }
 
+/** A row as a prompt, and what is learned of it. */
+function partsOf({ ids, counts }: Example): ResponseRow {
+  const start = counts.indexOf(1);
+  return start < 1 ? ids : { prompt: ids.subarray(0, start), response: ids.subarray(start) };
+}
+
 /** Of each head the scores of all rows, as trained. */
 async function rawScores(
   engine: Engine,
   model: Model,
-  rows: readonly Int32Array[],
+  rows: readonly ResponseRow[],
   batchSize: number | undefined,
 ): Promise<number[][]> {
   const scorer = await createHeadScorer(engine, model, batchSize === undefined ? {} : { batchSize });

@@ -18,6 +18,7 @@ import {
   scoreRows,
 } from "../../reward/index.ts";
 import { loadRewardInputs } from "../../reward/node-inputs.ts";
+import { joinedIds } from "../../reward/rows.ts";
 import type { Implementation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { counted } from "../counted.ts";
@@ -122,7 +123,7 @@ async function attributed(
   const rowOf = responseRows(model, tokenizer);
   const attributor = await createAttributor(engine, model);
   try {
-    const rows = [...inputs].map(rowOf);
+    const rows = [...inputs].map((input) => Array.from(joinedIds(rowOf(input))));
     const weights = await attributor.attribute(rows, method);
     return rows.map((ids, r) =>
       ids.map((id, t) => ({

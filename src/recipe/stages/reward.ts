@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { preferencePreflight } from "../../data/preflight.ts";
 import { chatTemplateFrom } from "../../models/chat/node-template.ts";
+import { rewardEncoders } from "../../models/towers.ts";
 import { combinations } from "../../reward/ensemble/combine.ts";
 import { rewardEnsemble } from "../../train/reward/reward-ensemble.ts";
 import { type RewardStart, reward } from "../../train/reward.ts";
@@ -31,7 +32,14 @@ export const rewardStage = stageKind({
   keys: z.strictObject({
     model: modelKey("a language model or an encoder, which gets a score head, or a reward model"),
     ...pairRowKeys,
-    pooling: choice(["last", "mean", "cls"], "which hidden state is scored (default: last, of encoders cls)"),
+    encoder: choice(
+      rewardEncoders,
+      "how prompt and response are read: as one row, apart by two backbones, or apart by one (default: joint, or the model's own)",
+    ),
+    pooling: choice(
+      ["last", "mean", "cls"],
+      "which hidden state is scored (default: last, of encoders cls, of what is read apart mean)",
+    ),
     new_head: flag("draw a new score head also for a model that has one", { default: false }),
     members: count(
       "train an ensemble of so many, which differ by the seed of their head and the order of their data",

@@ -23,6 +23,7 @@ import {
 } from "../../graph/index.ts";
 import { embeddedTokens } from "../../models/embedded-tokens.ts";
 import { parameterSpecs, scoresOf } from "../../models/model.ts";
+import { readsApart, rewardEncoderOf } from "../../models/towers.ts";
 import { normalisationsOf } from "../normalisation.ts";
 import { RewardError } from "../reward.ts";
 import { pooledStates, type RowBatch, rowBatchSpec } from "../reward-model.ts";
@@ -47,14 +48,18 @@ export interface Attributor {
 /**
  * Opens a reward model for attribution.
  *
- * @throws RewardError when the model has no score, or no such head
+ * @throws RewardError when the model has no score, or no such head, or reads prompt and response apart
  */
 export async function createAttributor(
   engine: Engine,
   model: ScoredModel,
   { head, batchSize = 8 }: AttributionOptions = {},
 ): Promise<Attributor> {
-  const { config, parameters } = model;
+  const { config, parameters, name } = model;
+  if (readsApart(config))
+    throw new RewardError(
+      `${name}: attribution needs a model that reads prompt and response as one row (joint), this is ${rewardEncoderOf(config)}`,
+    );
   const scorer = await createHeadScorer(engine, model, { batchSize });
   const weights = headWeights(model, head);
   const program = await engine.load(

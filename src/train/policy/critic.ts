@@ -20,8 +20,8 @@ const head = "score.weight";
 export const criticFrom = (source: Model, head: "keep" | "zeros" = "zeros"): Model =>
   withScoreHead(source, {
     head: head === "keep" && source.config.numLabels !== undefined ? "keep" : "zeros",
-    // A reward model's normalisation and pooling are none of a critic's.
-    entries: { mean: undefined, std: undefined, pooling: undefined },
+    // A reward model's normalisation, pooling and way to read are none of a critic's.
+    entries: { mean: undefined, std: undefined, pooling: undefined, reward_encoder: undefined },
   });
 
 /** The critic as the update sees it. */

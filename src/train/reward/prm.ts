@@ -82,7 +82,12 @@ export async function prm(options: PrmOptions, hooks: TrainerHooks<PrmStart> = {
     seed: o.seed,
     numLabels: 2,
     head: o.model.config.raw.process === undefined ? "random" : "keep",
-    entries: { ...processEntries(stepSeparator), mean: undefined, std: undefined },
+    entries: {
+      ...processEntries(stepSeparator),
+      mean: undefined,
+      std: undefined,
+      reward_encoder: undefined,
+    },
   });
   const load = (data: DataInput, lastStepOnly: boolean) =>
     loadSteps(data, text.tokenizer, { ...o, ...text.reading, stepSeparator, lastStepOnly });

@@ -6,9 +6,10 @@ import { configOf, type Family } from "../../models/config/config.ts";
 import { createModel } from "../../models/load.ts";
 import { parameterSpecs } from "../../models/model.ts";
 import { withScoreHead } from "../../models/score-head.ts";
+import type { RewardEncoder } from "../../models/towers.ts";
 import type { Pooling } from "../../reward/pooling.ts";
 import { createScorer } from "../../reward/scorer.ts";
-import { collateRewards, layoutOf, responseIds, rewardRows, rewardSpec } from "./reward-batch.ts";
+import { collateRewards, layoutOf, rewardRows, rewardSpec } from "./reward-batch.ts";
 import { rewardLoss } from "./reward-loss.ts";
 
 let engine: LocalEngine;
@@ -39,52 +40,62 @@ const pairs = (
 );
 
 describe.each([
-  ["gpt2", "last"],
-  ["llama", "last"],
-  ["llama", "mean"],
-  ["gpt_neo", "last"],
-  ["bert", "cls"],
-  ["bert", "mean"],
-  ["distilbert", "last"],
-] as [Family, Pooling][])("pairs that share rows, %s, pooling %s", (family, pooling) => {
-  const sizes = { vocabSize: 48, hiddenSize: 16, numLayers: 2, numHeads: 2, maxPositions: 64 };
-  const base = createModel(configOf(family, sizes, { initializer_range: 0.3 }), 3);
-  const model = withScoreHead(base, { seed: 5, entries: { pooling } });
-  const { config, parameters } = model;
-  const layout = layoutOf(config);
+  ["gpt2", "last", "joint"],
+  ["llama", "last", "joint"],
+  ["llama", "mean", "joint"],
+  ["gpt_neo", "last", "joint"],
+  ["bert", "cls", "joint"],
+  ["bert", "mean", "joint"],
+  ["distilbert", "last", "joint"],
+  ["llama", "mean", "separate"],
+  ["gpt2", "last", "siamese"],
+  ["bert", "mean", "separate"],
+  ["bert", "cls", "siamese"],
+] as [Family, Pooling, RewardEncoder][])(
+  "pairs that share rows, %s, pooling %s, %s",
+  (family, pooling, encoder) => {
+    const sizes = { vocabSize: 48, hiddenSize: 16, numLayers: 2, numHeads: 2, maxPositions: 64 };
+    const base = createModel(configOf(family, sizes, { initializer_range: 0.3 }), 3);
+    const model = withScoreHead(base, { seed: 5, entries: { pooling, reward_encoder: encoder } });
+    const { config, parameters } = model;
+    const own = encoder === "joint" ? pairs : pairs.filter(({ prompt }) => prompt.length > 0);
+    const layout = layoutOf(config);
 
-  it("have the scores that each response has alone", async () => {
-    const batchSpec = { ...rewardSpec(layout), num_items: { dtype: "float32" as const, shape: [] } };
-    const program = compile(
-      (params, batch) => {
-        const { loss, metrics } = rewardLoss(config)(params, batch);
-        return { loss, ...metrics };
-      },
-      [parameterSpecs(config), batchSpec] as const,
-    );
-    const batch = { ...collateRewards(pairs, layout), num_items: hostArray("float32", [], [pairs.length]) };
-    const out = await engine.run(await engine.load(program), [unflatten(parameters), batch]);
-    const found = Object.fromEntries(
-      Object.entries(out).map(([name, x]) => [name, Number((x as HostArray).data[0])]),
-    );
-    const scorer = await createScorer(engine, model, { batchSize: 1 });
-    const chosen = await scorer.scores(pairs.map((pair) => responseIds(pair, "chosen")));
-    const rejected = await scorer.scores(pairs.map((pair) => responseIds(pair, "rejected")));
-    await scorer.dispose();
-    const mean = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / xs.length;
-    const leads = chosen.map((x, i) => x - (rejected[i] as number));
-    const wanted = {
-      loss: mean(leads.map((d) => Math.log1p(Math.exp(-d)))),
-      accuracy: mean(leads.map((d) => Number(d > 0))),
-      margin: mean(leads),
-      min_reward: Math.min(...chosen, ...rejected),
-      mean_reward: mean([...chosen, ...rejected]),
-      max_reward: Math.max(...chosen, ...rejected),
-    };
-    for (const [name, value] of Object.entries(wanted)) expect(found[name], name).toBeCloseTo(value, 4);
-    expect(new Set(leads.map((d) => d.toFixed(3))).size).toBe(pairs.length);
-  });
-});
+    it("have the scores that each response has alone", async () => {
+      const batchSpec = { ...rewardSpec(layout), num_items: { dtype: "float32" as const, shape: [] } };
+      const program = compile(
+        (params, batch) => {
+          const { loss, metrics } = rewardLoss(config)(params, batch);
+          return { loss, ...metrics };
+        },
+        [parameterSpecs(config), batchSpec] as const,
+      );
+      const batch = { ...collateRewards(own, layout), num_items: hostArray("float32", [], [own.length]) };
+      const out = await engine.run(await engine.load(program), [unflatten(parameters), batch]);
+      const found = Object.fromEntries(
+        Object.entries(out).map(([name, x]) => [name, Number((x as HostArray).data[0])]),
+      );
+      const scorer = await createScorer(engine, model, { batchSize: 1 });
+      const chosen = await scorer.scores(own.map(({ prompt, chosen: response }) => ({ prompt, response })));
+      const rejected = await scorer.scores(
+        own.map(({ prompt, rejected: response }) => ({ prompt, response })),
+      );
+      await scorer.dispose();
+      const mean = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / xs.length;
+      const leads = chosen.map((x, i) => x - (rejected[i] as number));
+      const wanted = {
+        loss: mean(leads.map((d) => Math.log1p(Math.exp(-d)))),
+        accuracy: mean(leads.map((d) => Number(d > 0))),
+        margin: mean(leads),
+        min_reward: Math.min(...chosen, ...rejected),
+        mean_reward: mean([...chosen, ...rejected]),
+        max_reward: Math.max(...chosen, ...rejected),
+      };
+      for (const [name, value] of Object.entries(wanted)) expect(found[name], name).toBeCloseTo(value, 4);
+      expect(new Set(leads.map((d) => d.toFixed(3))).size).toBe(own.length);
+    });
+  },
+);
 
 it("a prompt stands once before both responses, and rows are filled before there are more of them", () => {
   const config = configOf("llama", {

@@ -9,6 +9,9 @@
  *     segment     1  1  1  1  1  1  1    2  2  2  2    0
  *     branch      0  0  1  1  2  2  2    0  1  2  2    0
  *     position    0  1  2  3  2  3  4    0  1  1  2    0
+ *
+ * For a model that reads prompt and response apart (reward/towers.ts) the prompts are a batch of their own, whose names
+ * begin with `prompt_`, and in the other one responses follow nothing.
  */
 import type { RowList } from "../../data/list.ts";
 import type { Pair } from "../../data/pair.ts";
@@ -16,6 +19,7 @@ import { type Dim, type HostArray, hostArray, type TensorSpec } from "../../grap
 import type { ModelConfig } from "../../models/config/config.ts";
 import { families } from "../../models/families/index.ts";
 import { tokenSpec } from "../../models/model.ts";
+import { readsApart } from "../../models/towers.ts";
 import { type Pooling, poolingOf } from "../../reward/pooling.ts";
 import type { Rows } from "../loop/plan.ts";
 import { collateObjectives } from "./reward-objectives.ts";
@@ -24,6 +28,8 @@ import { collateObjectives } from "./reward-objectives.ts";
 export interface PairLayout {
   readonly encoder: boolean;
   readonly pooling: Pooling;
+  /** Prompts and responses are read apart. */
+  readonly apart: boolean;
   readonly margin: boolean;
   readonly tie: boolean;
   /** Objectives that have labels of their own. */
@@ -36,12 +42,15 @@ export const layoutOf = (
 ): PairLayout => ({
   encoder: families[config.family].encoder ?? false,
   pooling: poolingOf(config),
+  apart: readsApart(config),
   margin: facts.margin ?? false,
   tie: facts.tie ?? false,
 });
 
 const perPair: TensorSpec = { dtype: "float32", shape: ["B"] };
-const tokens = tokenSpec(["R", "T"]);
+
+/** What of the layout the tokens depend on. */
+export type TokenLayout = Pick<PairLayout, "encoder" | "pooling" | "apart">;
 
 /**
  * B pairs in R rows of T tokens. `places` are those of the hidden states [R T] that are scored, [0, b] that of the
@@ -60,30 +69,44 @@ export const rewardSpec = ({
 });
 
 /** The same for B groups of any number of responses; see `collateGroups`. */
-export const groupSpec = (
-  slots: Dim,
-  { encoder, pooling }: Pick<PairLayout, "encoder" | "pooling">,
-): Record<string, TensorSpec> => ({
-  input_ids: tokens,
-  position_ids: tokens,
-  segment_ids: tokens,
-  ...(!encoder && { branch_ids: tokens }),
-  ...(pooling === "mean"
-    ? { weights: { dtype: "float32", shape: [slots, "B", "R", "T"] } satisfies TensorSpec }
-    : { places: tokenSpec([slots, "B"]) }),
+export const groupSpec = (slots: Dim, layout: TokenLayout): Record<string, TensorSpec> => ({
+  ...runSpec(slots, ["R", "T"], layout),
+  ...(layout.apart && prefixed(runSpec(1, ["RP", "TP"], layout))),
 });
 
-/** Prompt and response as one row of ids. */
-export function responseIds({ prompt, ...responses }: Pair, side: Side): Int32Array {
-  const ids = new Int32Array(prompt.length + responses[side].length);
-  ids.set(prompt);
-  ids.set(responses[side], prompt.length);
-  return ids;
+function runSpec(slots: Dim, size: readonly [Dim, Dim], { encoder, pooling }: TokenLayout) {
+  const tokens = tokenSpec(size);
+  return {
+    input_ids: tokens,
+    position_ids: tokens,
+    segment_ids: tokens,
+    ...(!encoder && { branch_ids: tokens }),
+    ...(pooling === "mean"
+      ? { weights: { dtype: "float32", shape: [slots, "B", ...size] } satisfies TensorSpec }
+      : { places: tokenSpec([slots, "B"]) }),
+  };
 }
 
-const sides = ["chosen", "rejected"] as const;
-type Side = (typeof sides)[number];
+const prefix = "prompt_";
+const prefixed = <T>(entries: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(entries).map(([name, value]) => [prefix + name, value]));
 
+/** The batch of the prompts, under the names that the other one has. */
+export const promptBatch = <T>(batch: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(
+    Object.entries(batch).flatMap(([name, value]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [],
+    ),
+  );
+
+/** A group as what is read apart: its prompt alone, and its responses to nothing. */
+const apartOf = ({ prompt, responses }: ResponseGroup) => ({
+  prompt: { prompt: nothing, responses: [prompt] },
+  responses: { prompt: nothing, responses },
+});
+const nothing = new Int32Array(0);
+
+const sides = ["chosen", "rejected"] as const;
 /** A prompt, and the responses to it that are scored. */
 export interface ResponseGroup {
   readonly prompt: Int32Array;
@@ -140,8 +163,10 @@ export const rewardRows = (pairs: RowList<Pair>, layout: PairLayout): Rows<Pair>
 });
 
 /** Token rows that a group brings to a batch, and their length. */
-export function shapeOf(group: ResponseGroup, { encoder }: Pick<PairLayout, "encoder">) {
-  const sizes = runsOf(group, 0, encoder).map(sizeOf);
+export function shapeOf(group: ResponseGroup, { encoder, apart }: TokenLayout) {
+  const { prompt, responses } = apart ? apartOf(group) : { prompt: undefined, responses: group };
+  const runs = [...(prompt ? runsOf(prompt, 0, encoder) : []), ...runsOf(responses, 0, encoder)];
+  const sizes = runs.map(sizeOf);
   return { rows: sizes.length, length: Math.max(...sizes) };
 }
 
@@ -157,14 +182,38 @@ export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Reco
   };
 }
 
+/** The arrays of `groupSpec`. */
+export function collateGroups(
+  groups: readonly ResponseGroup[],
+  slots: number,
+  layout: TokenLayout,
+): Record<string, HostArray> {
+  if (!layout.apart) return collateRuns(groups, slots, layout);
+  const apart = groups.map(apartOf);
+  return {
+    ...collateRuns(
+      apart.map(({ responses }) => responses),
+      slots,
+      layout,
+    ),
+    ...prefixed(
+      collateRuns(
+        apart.map(({ prompt }) => prompt),
+        1,
+        layout,
+      ),
+    ),
+  };
+}
+
 /**
  * Groups as token rows, with `places` [slots, groups], or `weights` [slots, groups, R, T] of a mean, for the responses
  * of each; a slot that a group does not fill reads the first token of the batch.
  */
-export function collateGroups(
+function collateRuns(
   groups: readonly ResponseGroup[],
   slots: number,
-  { encoder, pooling }: Pick<PairLayout, "encoder" | "pooling">,
+  { encoder, pooling }: TokenLayout,
 ): Record<string, HostArray> {
   const count = groups.length;
   const { rows, length } = packed(groups.flatMap((group, i) => runsOf(group, i, encoder)));

@@ -35,16 +35,14 @@ import { statisticsOf } from "../../reward/normalisation.ts";
 import { plackettLuceLosses } from "../../reward/plackett-luce.ts";
 import type { Rows } from "../loop/plan.ts";
 import type { Loss } from "../loop/step.ts";
-import { collateGroups, groupSpec, type PairLayout, shapeOf } from "./reward-batch.ts";
+import { collateGroups, groupSpec, shapeOf, type TokenLayout } from "./reward-batch.ts";
 import { groupStates, headScores } from "./reward-loss.ts";
-
-type Layout = Pick<PairLayout, "encoder" | "pooling">;
 
 /** The rank of a slot that a list does not fill. */
 const none = -1;
 
 /** Rankings as the rows of a plan: [N] slots for the responses of a list. */
-export const rankingRows = (lists: RowList<RankedList>, layout: Layout): Rows<RankedList> => ({
+export const rankingRows = (lists: RowList<RankedList>, layout: TokenLayout): Rows<RankedList> => ({
   list: lists,
   sequences: ({ prompt, responses }) => responses.flatMap((ids) => [prompt, ids]),
   shape: (list) => shapeOf(list, layout),
@@ -60,7 +58,7 @@ export const rankingRows = (lists: RowList<RankedList>, layout: Layout): Rows<Ra
   },
 });
 
-export const rankingSpec = (layout: Layout): Record<string, TensorSpec> => ({
+export const rankingSpec = (layout: TokenLayout): Record<string, TensorSpec> => ({
   ...groupSpec("N", layout),
   ranks: { dtype: "float32", shape: ["B", "N"] },
 });
@@ -97,7 +95,7 @@ export const rankingLoss =
   };
 
 /** Ratings as the rows of a plan; a target is a rating in deviations from the mean of those that are trained on. */
-export function ratingRows(examples: RowList<RatedExample>, layout: Layout): Rows<RatedExample> {
+export function ratingRows(examples: RowList<RatedExample>, layout: TokenLayout): Rows<RatedExample> {
   const { mean, std } = statisticsOf([...examples].map(({ rating }) => rating));
   const groupOf = ({ prompt, completion }: RatedExample) => ({ prompt, responses: [completion] });
   return {
@@ -117,7 +115,7 @@ export function ratingRows(examples: RowList<RatedExample>, layout: Layout): Row
   };
 }
 
-export const ratingSpec = (layout: Layout): Record<string, TensorSpec> => ({
+export const ratingSpec = (layout: TokenLayout): Record<string, TensorSpec> => ({
   ...groupSpec(1, layout),
   target: { dtype: "float32", shape: ["B"] },
 });

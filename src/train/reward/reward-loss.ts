@@ -15,6 +15,7 @@ import {
   addAll,
   type Dim,
   div,
+  expand,
   gather,
   gradientOf,
   matmul,
@@ -31,8 +32,11 @@ import {
 import type { ModelConfig } from "../../models/config/config.ts";
 import { embeddedTokens } from "../../models/embedded-tokens.ts";
 import { hiddenStates, scoresOf, type TokenBatch } from "../../models/model.ts";
+import { promptParameters, readsApart } from "../../models/towers.ts";
 import { type PairLossOptions, pairLoss } from "../../reward/bradley-terry.ts";
+import { towerFeatures } from "../../reward/towers.ts";
 import type { Loss } from "../loop/step.ts";
+import { promptBatch } from "./reward-batch.ts";
 import { objectivesLoss } from "./reward-objectives.ts";
 
 export interface RewardLossOptions extends PairLossOptions {
@@ -42,8 +46,26 @@ export interface RewardLossOptions extends PairLossOptions {
   readonly objectives?: readonly string[] | undefined;
 }
 
-/** What the scores of a batch's responses are read from: pooled hidden states [slots B, C]. */
+/**
+ * What the scores of a batch's responses are read from: pooled hidden states [slots B, C], or [slots B, 4 C] of a model
+ * that reads prompts and responses apart.
+ */
 export function groupStates(
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  batch: Tree<Tensor>,
+  slots: number | string,
+): Tensor {
+  const responses = pooledRuns(config, params, batch, slots);
+  if (!readsApart(config)) return responses;
+  const prompts = promptBatch(batch as Record<string, Tensor>);
+  const read = pooledRuns(config, promptParameters(config, params), prompts, 1); // [B, C]
+  const width = read.shape[1] as Dim;
+  const spread = expand(reshape(read, [1, "B", width]), [slots, "B", width]);
+  return towerFeatures(reshape(spread, [`${slots}*B`, width]), responses);
+}
+
+function pooledRuns(
   config: ModelConfig,
   params: Tree<Tensor>,
   batch: Tree<Tensor>,
@@ -60,8 +82,8 @@ export function groupStates(
 /**
  * Scores [slots, B] by each of the model's heads.
  *
- * @param states [slots B, C]
- * @param keep [K, slots B, C]: of dropout, what each head reads of them, scaled up by what is left
+ * @param states [slots B, F]
+ * @param keep [K, slots B, F]: of dropout, what each head reads of them, scaled up by what is left
  */
 export function headScores(
   config: ModelConfig,

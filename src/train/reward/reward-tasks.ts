@@ -8,6 +8,7 @@ import { loadRatings, type RatingDataset } from "../../data/ratings.ts";
 import type { TensorSpec } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
+import type { ResponseParts } from "../../reward/rows.ts";
 import { TrainError } from "../errors.ts";
 import type { Rows } from "../loop/plan.ts";
 import type { Loss } from "../loop/step.ts";
@@ -35,8 +36,8 @@ export interface RewardTask<Row, D extends RewardDataset = RewardDataset> {
   /** Responses of a row, as the batch's specification calls their number, and of given rows. */
   readonly slots: number | string;
   slotsOf(rows: readonly Row[]): number;
-  /** Prompts with responses as rows of ids, some hundreds, evenly taken. */
-  responses(): Int32Array[];
+  /** Prompts with responses, some hundreds, evenly taken. */
+  responses(): ResponseParts[];
 }
 
 /** The options with their defaults. */
@@ -67,7 +68,10 @@ export async function pairTask(
     slots: 2,
     slotsOf: () => 2,
     responses: () =>
-      sampled(pairs, ({ prompt, chosen, rejected }) => [joined(prompt, chosen), joined(prompt, rejected)]),
+      sampled(pairs, ({ prompt, chosen, rejected }) => [
+        { prompt, response: chosen },
+        { prompt, response: rejected },
+      ]),
   };
 }
 
@@ -75,8 +79,8 @@ export async function pairTask(
 export const rewardTasks = {
   bradley_terry: pairTask,
   plackett_luce: async (o: Options, { config, tokenizer, reading }: TaskPlace) => {
-    const { pooling, encoder } = layoutOf(config);
-    const layout = { pooling, encoder };
+    const { pooling, encoder, apart } = layoutOf(config);
+    const layout = { pooling, encoder, apart };
     const dataset = await loadRankings(o.data, tokenizer, reading);
     return {
       dataset,
@@ -88,12 +92,14 @@ export const rewardTasks = {
       slotsOf: (rows: readonly { responses: readonly unknown[] }[]) =>
         Math.max(...rows.map(({ responses }) => responses.length)),
       responses: () =>
-        sampled(dataset.lists, ({ prompt, responses }) => responses.map((ids) => joined(prompt, ids))),
+        sampled(dataset.lists, ({ prompt, responses }) =>
+          responses.map((response) => ({ prompt, response })),
+        ),
     };
   },
   regression: async (o: Options, { config, tokenizer, reading }: TaskPlace) => {
-    const { pooling, encoder } = layoutOf(config);
-    const layout = { pooling, encoder };
+    const { pooling, encoder, apart } = layoutOf(config);
+    const layout = { pooling, encoder, apart };
     const dataset = await loadRatings(o.data, tokenizer, reading);
     return {
       dataset,
@@ -103,7 +109,8 @@ export const rewardTasks = {
       layout,
       slots: 1,
       slotsOf: () => 1,
-      responses: () => sampled(dataset.examples, ({ prompt, completion }) => [joined(prompt, completion)]),
+      responses: () =>
+        sampled(dataset.examples, ({ prompt, completion }) => [{ prompt, response: completion }]),
     };
   },
 } as unknown as Readonly<
@@ -161,21 +168,13 @@ function countedTies(
 
 const sampledRows = 512;
 
-/** Token rows of at most so many rows of a list, evenly taken. */
+/** Responses of at most so many rows of a list, evenly taken. */
 function sampled<Row>(
   list: { readonly length: number; at(i: number): Row | undefined },
-  of: (row: Row) => readonly Int32Array[],
-): Int32Array[] {
+  of: (row: Row) => readonly ResponseParts[],
+): ResponseParts[] {
   const step = Math.max(1, list.length / sampledRows);
-  const rows: Int32Array[] = [];
+  const rows: ResponseParts[] = [];
   for (let at = 0; at < list.length; at += step) rows.push(...of(list.at(Math.floor(at)) as Row));
   return rows;
-}
-
-/** Prompt and response as one row of ids. */
-function joined(prompt: Int32Array, response: Int32Array): Int32Array {
-  const ids = new Int32Array(prompt.length + response.length);
-  ids.set(prompt);
-  ids.set(response, prompt.length);
-  return ids;
 }

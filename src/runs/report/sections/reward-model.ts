@@ -51,15 +51,16 @@ function reliability({ calibration }: RewardModelFigures, colour: string): Html 
   const alt = `Reliability: ${bins
     .map(({ predicted, observed }) => `predicted ${percent(predicted ?? 0)}, right ${percent(observed ?? 0)}`)
     .join("; ")}`;
-  const axis = { domain: [start, 1] };
+  // What is observed may be less than chance, however sure the model is.
+  const lowest = Math.min(start, ...bins.map(({ observed }) => Math.floor(10 * (observed ?? 1)) / 10));
   return figure(
     "Reliability",
     chart({
       alt,
       height: 260,
       marginRight: 18,
-      x: { ...axis, label: "predicted" },
-      y: { ...axis, label: "observed" },
+      x: { domain: [start, 1], label: "predicted" },
+      y: { domain: [lowest, 1], label: "observed" },
       r: { range: [0, 9] },
       marks: [
         ...grid({ tickFormat: "%" }),

@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { type Bench, Context, families } from "./bench.ts";
+import { estimate } from "./estimate.ts";
 import { generate } from "./generate.ts";
 import { machine, table } from "./harness.ts";
 import { memory } from "./memory.ts";
@@ -22,6 +23,7 @@ const benches: readonly Bench[] = [
   trainStep,
   generate,
   memory,
+  estimate,
   startup,
   optimum,
   world,

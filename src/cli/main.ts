@@ -7,6 +7,7 @@ import { prepared, setExecutor } from "./command.ts";
 import { register as chat } from "./commands/chat.ts";
 import { register as data } from "./commands/data.ts";
 import { register as demo } from "./commands/demo.ts";
+import { register as estimate } from "./commands/estimate.ts";
 import { register as evaluate } from "./commands/eval.ts";
 import { register as exportModel } from "./commands/export.ts";
 import { register as generate } from "./commands/generate.ts";
@@ -27,6 +28,7 @@ import { version } from "./version.ts";
 export const commands: readonly ((program: Command) => void)[] = [
   demo,
   run,
+  estimate,
   trainers,
   studies,
   monitor,

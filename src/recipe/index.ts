@@ -11,6 +11,12 @@
 export { type AloneOptions, runStageAlone } from "./alone.ts";
 export { readRecipeFile } from "./base.ts";
 export { RecipeError } from "./errors.ts";
+export {
+  type Estimate,
+  type EstimateOptions,
+  estimateRecipe,
+  type StageEstimate,
+} from "./estimate/estimate.ts";
 export type { Evaluation, Response } from "./evaluate.ts";
 export { recipeJsonSchema } from "./json-schema.ts";
 export { type Override, OverrideError, parseOverrides } from "./overrides.ts";

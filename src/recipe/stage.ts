@@ -42,6 +42,8 @@ export interface StageContext {
   onStart(start: StageStart): void;
   onStep(report: StepReport): void;
   note(line: string): void;
+  /** Told the bytes of the largest step; nothing is refused for them then. */
+  readonly onMemory?: (bytes: number) => void;
 }
 
 /** What a stage leaves, besides its folder. */
@@ -75,6 +77,8 @@ export interface StageKind {
   readonly leavesModel: boolean;
   /** The file of rows that a stage leaves for later ones; pairs.jsonl by default. */
   readonly rows?: string;
+  /** The key that limits how many rows such a stage makes, for whoever wants to see a few. */
+  readonly limit?: string;
   /** Whether the stage leaves a new model that answers prompts, so that it is measured. */
   readonly answers: boolean;
   /** Metrics that a progress line shows, the most telling first. */

@@ -11,6 +11,7 @@ export function trainingOptions(keys: StageKeys, context: StageContext) {
     seed: context.seed,
     ...optionsOf(keys),
     ...(lora && { lora }),
+    ...(context.onMemory && { memoryCheck: context.onMemory }),
     outputDir: dir,
     engine,
     resume,

@@ -26,6 +26,7 @@ export const labelStage = stageKind({
   required: ["judge", "data"],
   models: ["judge"],
   leavesModel: false,
+  limit: "max_rows",
   answers: false,
   shown: ["agreement", "labelled"],
   next: (output) =>

@@ -33,6 +33,7 @@ export const pairsStage = stageKind({
   required: ["model", "data", "reward"],
   models: ["model", "reward"],
   leavesModel: false,
+  limit: "num_prompts",
   answers: false,
   shown: ["pairs"],
   next: (output) =>

@@ -84,7 +84,8 @@ export async function fitRows<Row, Held = Row>(
   const loss = tracedLoss(withFrozen(chosenLoss(task, o), trainable), o);
   const plan = planOf(rows, o);
   const optimizer = optimizerOf(o);
-  if (o.memoryCheck) checkMemory(stepSize(model, trainable, optimizer, { ...o, ...plan.largest }));
+  if (o.memoryCheck)
+    checkMemory(stepSize(model, trainable, optimizer, { ...o, ...plan.largest }), o.memoryCheck);
   const totalSteps = o.maxSteps ?? Math.max(1, Math.ceil(o.numEpochs * plan.stepsPerEpoch));
   const every = Math.max(1, Math.ceil(totalSteps / 10));
   const warmupSteps = o.warmupSteps ?? Math.ceil((o.warmupRatio ?? 0) * totalSteps);

@@ -59,6 +59,16 @@ it("knows what gradient checkpointing and logits in chunks save", () => {
 
 it("a step that does not fit is refused with what it needs and what to do", () => {
   const step = stepOf(measured[4]);
-  expect(() => checkMemory(step, 2e9)).toThrow(/about 4\.\d GB .*2\.0 GB are free; lower the batch size/);
-  expect(() => checkMemory(step, 20e9)).not.toThrow();
+  expect(() => checkMemory(step, true, 2e9)).toThrow(
+    /about 4\.\d GB .*2\.0 GB are free; lower the batch size/,
+  );
+  expect(() => checkMemory(step, true, 20e9)).not.toThrow();
+  expect(() => checkMemory(step, false, 2e9)).not.toThrow();
+});
+
+it("whoever only wants to know is told the bytes, and nothing is refused", () => {
+  const step = stepOf(measured[4]);
+  const told: number[] = [];
+  checkMemory(step, (bytes) => told.push(bytes), 1);
+  expect(told).toEqual([estimateMemory(step)]);
 });

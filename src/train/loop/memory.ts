@@ -52,13 +52,21 @@ export function estimateMemory(step: StepSize): number {
 export const availableMemory = (): number =>
   (process as { availableMemory?: () => number }).availableMemory?.() ?? freemem();
 
+/** Whether a step that does not fit is refused; a function is told its bytes instead, and decides. */
+export type MemoryCheck = boolean | ((bytes: number) => void);
+
 /**
  * Throws when a step does not fit.
  *
  * @throws TrainError with what it needs, what is free, and what to do
  */
-export function checkMemory(step: StepSize, available = availableMemory()): void {
+export function checkMemory(step: StepSize, check: MemoryCheck, available = availableMemory()): void {
+  if (!check) return;
   const needed = estimateMemory(step);
+  if (typeof check === "function") {
+    check(needed);
+    return;
+  }
   if (needed <= available) return;
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   throw new TrainError(
@@ -67,6 +75,10 @@ export function checkMemory(step: StepSize, available = availableMemory()): void
       "(and raise gradient accumulation) or the maximal length, turn on gradient checkpointing, or go on at your own risk with --no-memory-check",
   );
 }
+
+/** How many numbers there are in all arrays. */
+export const countOf = (arrays: Parameters): number =>
+  Object.values(arrays).reduce((n, { data }) => n + data.length, 0);
 
 /** What a step takes whose largest micro-batch has so many token rows of such a length. */
 export function stepSize(
@@ -80,7 +92,6 @@ export function stepSize(
     logitsChunkSize,
   }: Pick<StepSize, "length" | "gradientCheckpointing" | "logitsChunkSize"> & { readonly rows: number },
 ): StepSize {
-  const countOf = (arrays: Parameters) => Object.values(arrays).reduce((n, { data }) => n + data.length, 0);
   const count = countOf(trainable.parameters);
   const kept = Object.values(flatten<TensorSpec>(optimizer.init(specsOf(trainable.parameters)))).reduce(
     (n, { shape }) => n + sizeOf(shape as number[]),

@@ -17,6 +17,7 @@ import {
 } from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
 import type { StepReport } from "./loop.ts";
+import type { MemoryCheck } from "./memory.ts";
 import type { Loss } from "./step.ts";
 
 /**
@@ -94,8 +95,8 @@ export interface TrainerOptions {
   readonly gradientCheckpointing?: boolean;
   /** Rows of logits that are in memory at a time, forward and backward; by default all. */
   readonly logitsChunkSize?: number;
-  /** Refuse to start when a step is estimated not to fit into memory. Default true. */
-  readonly memoryCheck?: boolean;
+  /** Refuse to start when a step is estimated not to fit into memory. Default true. A function is told the bytes instead. */
+  readonly memoryCheck?: MemoryCheck;
   /** In place of the trainer's own loss. */
   readonly loss?: CustomLoss;
   /** Where the graph runs; by default ONNX Runtime in this process. */

@@ -156,6 +156,7 @@ export async function openOnlinePolicy(
         rows: o.batchSize,
         length: longestPrompt + o.responseLength,
       }),
+      o.memoryCheck,
     );
   const frozen = await frozenIn(engine, trainable);
   const stepper = await createStepper({

@@ -26,7 +26,7 @@ import { loadModel, type Model } from "../../models/load.ts";
 import { traced } from "../../models/tracing.ts";
 import { schedule } from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
-import { checkMemory, stepSize } from "../loop/memory.ts";
+import { checkMemory, countOf, stepSize } from "../loop/memory.ts";
 import { checkVocabulary } from "../loop/same-vocabulary.ts";
 import { tracingOf } from "../loop/step.ts";
 import { trainableOf } from "../loop/trainable.ts";
@@ -107,10 +107,18 @@ export async function createOnPolicy(
   const optimizer = optimizerOf(o);
   const rows = o.batchSize * o.gradientAccumulation;
   if (o.memoryCheck && longestPrompt !== undefined) {
-    const largest = { ...o, rows: o.batchSize, length: longestPrompt + o.responseLength };
+    const largest = {
+      ...o,
+      rows: Math.min(o.batchSize, Math.ceil(rows / o.numMiniBatches)),
+      length: longestPrompt + o.responseLength,
+    };
     const step = stepSize(model, parts.policy, optimizer, largest);
     const critic = parts.critic ? stepSize(model, parts.critic.trainable, optimizer, largest).parameters : 0;
-    checkMemory({ ...step, parameters: step.parameters + critic });
+    const held = algorithm.reference && !(o.lora && !o.refModel) ? countOf(reference.parameters) : 0;
+    checkMemory(
+      { ...step, parameters: step.parameters + critic, frozen: (step.frozen ?? 0) + held },
+      o.memoryCheck,
+    );
   }
   const engine: Engine =
     o.engine ??

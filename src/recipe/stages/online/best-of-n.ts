@@ -30,6 +30,7 @@ export const bestOfStage = stageKind({
   required: ["model", "data", "reward"],
   models: ["model", "reward"],
   leavesModel: false,
+  limit: "num_prompts",
   rows: "best.jsonl",
   answers: false,
   shown: ["prompts"],

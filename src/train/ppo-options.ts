@@ -52,6 +52,11 @@ export interface PpoStepOptions extends SamplingOptions {
   readonly klTarget?: number | undefined;
   /** Of the adaptive coefficient: in responses. */
   readonly klHorizon?: number | undefined;
+  /**
+   * A hard constraint: nats per token against the reference, at most. After each iteration the policy is drawn back
+   * towards the reference until it holds (policy/kl-bound.ts). Default: none.
+   */
+  readonly klBound?: number | undefined;
   /** Ends the updates of an iteration early: nats per token against the old policy; 0.01 to 0.02 are usual. */
   readonly targetKl?: number | undefined;
   /** Sample with projections in 8 bits, and correct for it by the ratio of the probabilities. */
@@ -112,6 +117,10 @@ export function settingsOf<O extends PpoStepOptions>(options: O) {
     );
   if (o.targetKl !== undefined && !(o.targetKl > 0))
     fail(`target_kl: nats per token above 0 are required, got ${o.targetKl}`);
+  if (o.klBound !== undefined && !(o.klBound > 0))
+    fail(`kl_bound: nats per token above 0 are required, got ${o.klBound}`);
+  if (o.klBound !== undefined && o.emaDecay !== undefined)
+    fail("kl_bound: it holds for the last weights and not for their moving average; leave ema_decay out");
   checkKlControl(o);
   return o;
 }

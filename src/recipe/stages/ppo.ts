@@ -49,6 +49,9 @@ export const ppoStage = stageKind({
     kl_target: positive("of adaptive: nats a response, against the reference", { default: d.klTarget }),
     kl_horizon: count("of adaptive: in responses", { default: d.klHorizon }),
     target_kl: positive("ends the passes of an iteration early: nats a token, against the old policy"),
+    kl_bound: positive(
+      "hard constraint: nats a token against the reference, at most; the policy is drawn back to it",
+    ),
     cliprange: positive("of the probability ratio", { default: d.cliprange }),
     cliprange_value: positive("of the values", { default: d.cliprangeValue }),
     vf_coef: fromZero("weight of the value loss", { default: d.vfCoef }),

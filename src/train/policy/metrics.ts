@@ -9,6 +9,7 @@
  * | objective/scores | mean score, as the reward gave it, less the penalty for a missing end | score |
  * | objective/rlhf_reward | scores + non_score_reward | score |
  * | objective/kl_coef | beta of this iteration | score per nat |
+ * | constraint/kl, constraint/scale | with `kl_bound`: the exact KL to the reference after the projection, and its s | nats per token |
  * | policy/approxkl_avg | mean of (log pi - log pi_old)^2 / 2 | nats per token, to the old policy |
  * | policy/clipfrac_avg, val/clipfrac_avg | share of tokens whose clipped loss is the larger one | |
  * | loss/policy_avg, loss/value_avg | mean over the updates | |
@@ -24,6 +25,10 @@ const total = (row: ArrayLike<number>): number => Array.from(row).reduce((a, b) 
 
 /** Mean over responses of the sum over their tokens. */
 const perResponse = (rows: readonly ArrayLike<number>[]): number => mean(rows.map(total));
+
+/** Mean over all tokens. */
+export const perToken = (rows: readonly ArrayLike<number>[]): number =>
+  rows.reduce((sum, row) => sum + total(row), 0) / rows.reduce((n, { length }) => n + length, 0);
 
 /** KL to the reference in nats per response. */
 export const responseKl = ({ kl = [] }: Pick<IterationFigures, "kl">): number => perResponse(kl);
@@ -83,8 +88,6 @@ export function groupMetrics({
   const average = (name: string) =>
     updates.length === 0 ? 0 : mean(updates.map((update) => update[name] ?? 0));
   const tokens = logProbs.reduce((n, { length }) => n + length, 0);
-  const perToken = (rows: readonly ArrayLike<number>[]) =>
-    rows.reduce((s, row) => s + total(row), 0) / tokens;
   return {
     reward: mean(scores),
     ...figures,

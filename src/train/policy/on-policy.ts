@@ -37,7 +37,8 @@ import { checkFinite, checkInput, checkStart, largestDifference, type StepInput 
 import { type Critic, criticFrom, separateCritic, sharedCritic } from "./critic.ts";
 import { importanceOf, penalised, sampledKl } from "./experience.ts";
 import { nextKlCoef } from "./kl.ts";
-import { responseKl } from "./metrics.ts";
+import { createKlBound, startOfBound } from "./kl-bound.ts";
+import { perToken, responseKl } from "./metrics.ts";
 import { baseOf, frozenSpecs, type PolicyParts, policyOf, trainedSpecs, valuesFigure } from "./parts.ts";
 import { planUpdates } from "./plan.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse } from "./rollouts.ts";
@@ -153,10 +154,9 @@ export async function createOnPolicy(
     }),
     ...(algorithm.critic && { values: await pass(valuesFigure(parts)) }),
     policy: await pass(logProbsFigure(config, policyOf(parts))),
-    ...(algorithm.reference &&
-      o.klEstimator === "exact" && {
-        exactKl: await pass(exactKlFigure(config, policyOf(parts), referenceOf), fixed),
-      }),
+    ...(((algorithm.reference && o.klEstimator === "exact") || o.klBound !== undefined) && {
+      exactKl: await pass(exactKlFigure(config, policyOf(parts), referenceOf), fixed),
+    }),
   };
   const run = (name: keyof typeof passes, sequences: readonly TokenSequence[]) =>
     (passes[name] as NonNullable<(typeof passes)[typeof name]>).run(weights, sequences, o.temperature);
@@ -176,6 +176,14 @@ export async function createOnPolicy(
       int8: o.int8Rollouts,
     },
   );
+  const bound =
+    o.klBound === undefined
+      ? undefined
+      : createKlBound(engine, {
+          bound: o.klBound,
+          weights: weights.params.policy as Tree<Resident>,
+          start: startOfBound(parts.policy, o.refModel, o.lora !== undefined),
+        });
   const rate = (peak: number) =>
     schedule(o.lrSchedulerType, peak, {
       totalSteps,
@@ -249,6 +257,8 @@ export async function createOnPolicy(
       if (isStart && updates[0]?.max_log_ratio !== undefined)
         checkStart(updates[0].max_log_ratio, "at sampling and in the update", o.temperature);
 
+      const held = await bound?.hold(async () => perToken(await run("exactKl", sequences)));
+
       state.step++;
       state.episode += responses.length;
       state.num_tokens += sequences.reduce((n, s) => n + s.promptIds.length + s.ids.length, 0);
@@ -264,6 +274,7 @@ export async function createOnPolicy(
       return {
         ...algorithm.metrics({ ...found, logProbs, updates, figures }),
         ...(offset !== undefined && { "val/sampling_offset": offset }),
+        ...(held && { "constraint/kl": held.kl, "constraint/scale": held.scale }),
         lr: learningRate,
         episode: state.episode,
         num_tokens: state.num_tokens,
@@ -292,6 +303,7 @@ export async function createOnPolicy(
     async dispose() {
       await sampler.dispose();
       for (const p of Object.values(passes)) await p.dispose();
+      await bound?.dispose();
       await updater.free();
       if (!o.engine) await engine.dispose();
     },

@@ -36,6 +36,9 @@ const sharedKeys = ({ beta }: { readonly beta: number }) => ({
   temperature: positive("of sampling, and of every log-probability", { default: d.temperature }),
   missing_eos_penalty: fromZero("taken off the score of a response that does not end by itself"),
   beta: fromZero("weight of the KL to the reference; 0: no reference", { default: beta }),
+  kl_bound: positive(
+    "hard constraint: nats a token against the reference, at most; the policy is drawn back to it",
+  ),
   entropy_coef: fromZero("weight of the entropy bonus", { default: d.entropyCoef }),
   ...episodeKeys(d),
   num_mini_batches: count("optimiser steps of a pass", { default: d.numMiniBatches }),

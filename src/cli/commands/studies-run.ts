@@ -54,8 +54,11 @@ export const runFrontier: Implementation<Options> = async (context, options, ...
 
 export const runSweep: Implementation<Options> = async (context, options, ...operands) => {
   const study = await studyFrom(options, operands, (read) => read);
-  if (!study.settings.vary && !study.settings.strengths)
-    throw new UsageError("sweep: --vary is required, as in --vary ppo.cliprange=0.1,0.2");
+  const { vary, strengths, weights } = study.settings;
+  if (!vary && !strengths && !weights)
+    throw new UsageError(
+      "sweep: --vary is required, as in --vary ppo.cliprange=0.1,0.2, or a section weights in the study",
+    );
   await show(context, options, study, { bestOfN: false });
 };
 

@@ -1,6 +1,7 @@
 /** Compares settings: trains each over the seeds, measures the final models, and writes figures and report. */
 import { join } from "node:path";
 import { writeJson, writeWhole } from "../../runs/write-whole.ts";
+import { paretoFigures, type WeighedFigures } from "../pareto/figures.ts";
 import { runStudy, type StudyOptions, type StudyResult } from "../study/run.ts";
 import type { Study } from "../study/settings.ts";
 import { type FrontierFigures, frontierFigures } from "./figures.ts";
@@ -20,15 +21,22 @@ export interface FrontierResult extends Omit<StudyResult, "cells" | "reference">
  */
 export async function frontier(study: Study, options: StudyOptions): Promise<FrontierResult> {
   const { cells, reference, ...result } = await runStudy(study, options);
-  const figures = frontierFigures({ ...result, cells, reference });
-  const lines = figures.settings.map(lineOf);
-  await writeJson(join(result.dir, "figures.json"), figures);
+  const data = { ...result, cells, reference };
+  const figures = frontierFigures(data);
+  const pareto = paretoFigures(data);
+  const lines = [...figures.settings.map(lineOf), ...(pareto?.ways.map(weighedLine) ?? [])];
+  await writeJson(join(result.dir, "figures.json"), { ...figures, ...(pareto && { pareto }) });
   if (result.reason === "stopped") return { ...result, figures, lines };
   const report = join(result.dir, "report.html");
   const { frontierPage } = await import("../report/frontier-page.ts"); // with the plotting library
-  await writeWhole(report, frontierPage(figures));
+  await writeWhole(report, frontierPage(figures, pareto));
   return { ...result, figures, lines, report };
 }
+
+const weighedLine = ({ name, how, objectives, onFront }: WeighedFigures): string =>
+  `${onFront ? "*" : " "} ${name}, ${how}: ${Object.entries(objectives)
+    .map(([objective, { mean }]) => `${objective} ${mean.toFixed(3)}`)
+    .join(", ")}`;
 
 function lineOf({
   group,

@@ -8,15 +8,22 @@ import { document, type PageSection } from "../../runs/report/shell.ts";
 import { table } from "../../runs/report/table.ts";
 import { tiles } from "../../runs/report/tiles.ts";
 import type { FrontierFigures, SeedFigures, SettingFigures } from "../frontier/figures.ts";
+import type { ParetoFigures } from "../pareto/figures.ts";
 import { labels } from "./label-places.ts";
+import { paretoLead, paretoSection } from "./pareto-section.ts";
 
-export function frontierPage(figures: FrontierFigures): string {
+/** @param pareto of a sweep over the weights of objectives; there may be nothing else */
+export function frontierPage(figures: FrontierFigures, pareto?: ParetoFigures): string {
+  const hasRuns = figures.settings.length > 0;
   return document({
-    title: `${figures.name}: reward against KL`,
-    brand: "frontier",
+    title: `${figures.name}: ${hasRuns ? "reward against KL" : "objectives against each other"}`,
+    brand: hasRuns ? "frontier" : "objectives",
     heading: figures.name,
-    lead: lead(figures),
-    sections: [plots(figures), settings(figures), costs(figures), seeds(figures)],
+    lead: hasRuns || !pareto ? lead(figures) : paretoLead(pareto),
+    sections: [
+      ...(pareto ? [paretoSection(pareto)] : []),
+      ...(hasRuns ? [plots(figures), settings(figures), costs(figures), seeds(figures)] : []),
+    ],
     footer: html`<p>Intervals hold 95 %, over seeds by Student's t; of a single seed over its prompts. KL is that of the model from the
 one that it started from, in nats, summed over a response. <code>figures.json</code> has the figures.</p>`,
   });

@@ -49,6 +49,8 @@ export interface ReferenceSamples {
   readonly surprisals: readonly number[];
   readonly terminated: readonly boolean[];
   readonly gold?: readonly number[];
+  /** By objective, of a study of weights. */
+  readonly objectives?: Readonly<Record<string, readonly number[]>>;
   /** By the proxy's name. */
   readonly proxies: Readonly<Record<string, readonly number[]>>;
   /** Standard deviation over the members, of proxies that have some. */
@@ -78,8 +80,10 @@ export async function readCell(dir: string): Promise<CellData | undefined> {
   return { ...record, points: await readLines(paths.points), responses: await readLines(paths.responses) };
 }
 
-export const studyText = ({ recipe, settings }: Study): string =>
-  stringify({ ...recipeData(recipe), study: settings });
+export function studyText({ recipe, settings }: Study): string {
+  const { proxies, ...rest } = settings;
+  return stringify({ ...recipeData(recipe), study: settings.weights || !proxies ? rest : settings });
+}
 
 export const readText = (path: string): Promise<string | undefined> =>
   readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {

@@ -15,6 +15,7 @@ import {
 import { createGenerator } from "../../generate/index.ts";
 import { type Engine, unflatten } from "../../graph/index.ts";
 import type { Model } from "../../models/load.ts";
+import type { AxisScores } from "../../recipe/rewards.ts";
 import type { OpenedReward, RewardInput } from "../../reward/reward.ts";
 import { scoreRows } from "../../reward/score-rows.ts";
 
@@ -32,6 +33,8 @@ export interface StudyResponse {
   readonly gold?: number;
   /** Standard deviation of the scores of the proxy's members. */
   readonly disagreement?: number;
+  /** By objective, of a study of weights. */
+  readonly objectives?: Readonly<Record<string, number>>;
 }
 
 /** A line of points.jsonl: a model somewhere on its way. */
@@ -51,7 +54,14 @@ export interface Scorers {
   readonly gold?: OpenedReward | undefined;
 }
 
+/** What a study of weights measures: objectives by the gold reward's axes, or by the heads of the proxy itself. */
+export interface Objectives {
+  readonly names: readonly string[];
+  readonly axes?: ((batch: readonly RewardInput[]) => AxisScores) | undefined;
+}
+
 export interface MeasureOptions extends Scorers {
+  readonly objectives?: Objectives | undefined;
   readonly engine: Engine;
   readonly prompts: readonly PromptExample[];
   /** Answers to each. */
@@ -100,6 +110,18 @@ export async function measureModel(model: Model, options: MeasureOptions): Promi
   };
 }
 
+/** Scores by objective; undefined where nothing tells them. */
+export function objectiveScores(
+  { names, axes }: Objectives,
+  inputs: readonly RewardInput[],
+  parts: AxisScores | undefined,
+): AxisScores | undefined {
+  const found = axes ? axes(inputs) : parts;
+  return found && names.every((name) => found[name])
+    ? Object.fromEntries(names.map((name) => [name, found[name] as readonly number[]]))
+    : undefined;
+}
+
 /** Means over the samples of each prompt: samples of one prompt are not independent. */
 function byPrompt(rows: readonly StudyResponse[], values: readonly number[]): number[] {
   const groups = new Map<number, number[]>();
@@ -114,7 +136,18 @@ function byPrompt(rows: readonly StudyResponse[], values: readonly number[]): nu
 /** Answers of a model with their scores, those of one prompt together. */
 export async function scoredAnswers(
   { config, parameters, tokenizer }: Model,
-  { engine, prompts, samples, maxNewTokens, temperature, seed, proxy, gold, signal }: MeasureOptions,
+  {
+    engine,
+    prompts,
+    samples,
+    maxNewTokens,
+    temperature,
+    seed,
+    proxy,
+    gold,
+    signal,
+    objectives,
+  }: MeasureOptions,
 ) {
   const generator = createGenerator(engine, config, unflatten(parameters));
   try {
@@ -143,7 +176,8 @@ export async function scoredAnswers(
     });
     const byProxy = proxy && (await scoreRows(proxy, inputs, signal ? { signal } : {}));
     const byGold = gold && (await scoreRows(gold, inputs, signal ? { signal } : {}));
-    const members = Object.values(byProxy?.parts ?? {});
+    const byObjective = objectives && objectiveScores(objectives, inputs, byProxy?.parts);
+    const members = byObjective ? [] : Object.values(byProxy?.parts ?? {});
     const rows = completions.map(({ prompt, ids, logprobs }, i): StudyResponse => {
       const { prompt: text, completion, terminated = false } = inputs[i] as RewardInput;
       return {
@@ -155,6 +189,11 @@ export async function scoredAnswers(
         surprisal: -mean(logprobs),
         ...(byProxy && { proxy: byProxy.scores[i] as number }),
         ...(byGold && { gold: byGold.scores[i] as number }),
+        ...(byObjective && {
+          objectives: Object.fromEntries(
+            Object.entries(byObjective).map(([name, values]) => [name, values[i] as number]),
+          ),
+        }),
         ...(members.length > 1 && {
           disagreement: disagreement(members.map((member) => [member[i] as number])),
         }),

@@ -7,7 +7,7 @@ import { loadModel, type Model } from "../../models/load.ts";
 import { RecipeError } from "../../recipe/errors.ts";
 import { promptsOf } from "../../recipe/prompts.ts";
 import type { Recipe, RecipeStage } from "../../recipe/recipe.ts";
-import { rewardOf } from "../../recipe/rewards.ts";
+import { axesOf, rewardOf } from "../../recipe/rewards.ts";
 import { stageDir } from "../../recipe/run-files.ts";
 import type { OpenedReward } from "../../reward/reward.ts";
 import { type Cell, type Grid, placedIn } from "./grid.ts";
@@ -95,6 +95,12 @@ export function createMeasuring(
         samples: settings.samples ?? 2,
         seed: seedOf(recipe.seed, name),
         signal,
+        ...(settings.weights && {
+          objectives: {
+            names: settings.weights.objectives,
+            axes: axesOf(settings.gold ?? evaluate.reward),
+          },
+        }),
       };
     },
     async withRewards(specifications, cell, policy, work) {

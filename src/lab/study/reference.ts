@@ -8,7 +8,7 @@ import type { Model } from "../../models/load.ts";
 import { scoreRows } from "../../reward/score-rows.ts";
 import type { StudyEvents } from "./events.ts";
 import { type ReferenceSamples, readLines, writeLines } from "./files.ts";
-import { scoredAnswers } from "./measure.ts";
+import { objectiveScores, scoredAnswers } from "./measure.ts";
 import type { Measuring } from "./measuring.ts";
 
 export interface SampleReferenceOptions {
@@ -64,13 +64,16 @@ export async function sampleReference(
           const own = Array.from({ length: samples }, (_, k) => p * samples + k);
           const column = <T>(of: (row: (typeof drawn.rows)[number]) => T) =>
             own.map((i) => of(drawn.rows[i] as (typeof drawn.rows)[number]));
-          const apart = names.flatMap((name) => {
+          const apart = (base.objectives ? [] : names).flatMap((name) => {
             const members = Object.values(scored.get(name)?.parts ?? {});
             if (members.length < 2) return [];
             return [
               [name, own.map((i) => disagreement(members.map((member) => [member[i] as number])))] as const,
             ];
           });
+          const objectives =
+            base.objectives &&
+            objectiveScores(base.objectives, drawn.inputs, scored.get(names[0] as string)?.parts);
           rows.push({
             prompt: drawn.rows[p * samples]?.prompt ?? "",
             completions: column(({ completion }) => completion),
@@ -78,6 +81,14 @@ export async function sampleReference(
             surprisals: column(({ surprisal }) => surprisal),
             terminated: column(({ terminated }) => terminated),
             ...(gold && { gold: column((row) => row.gold as number) }),
+            ...(objectives && {
+              objectives: Object.fromEntries(
+                Object.entries(objectives).map(([name, scores]) => [
+                  name,
+                  own.map((i) => scores[i] as number),
+                ]),
+              ),
+            }),
             proxies: Object.fromEntries(
               [...scored].map(([name, { scores }]) => [name, own.map((i) => scores[i] as number)]),
             ),

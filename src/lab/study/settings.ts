@@ -16,6 +16,7 @@ import { count, flag, fromZero, text, texts } from "../../recipe/keys.ts";
 import { type Override, withOverrides } from "../../recipe/overrides.ts";
 import { checkRecipe, type Recipe } from "../../recipe/recipe.ts";
 import { validated } from "../../recipe/validate.ts";
+import { weightGrid, weightsLabel } from "../pareto/weights.ts";
 
 /** Values of fields: a list each; a single value stands for a list of one. */
 const lists = (description: string) =>
@@ -41,6 +42,14 @@ export const studyKeys = {
     .record(z.string(), z.unknown())
     .optional()
     .meta({ description: "several of them by name; each is optimised in cells of its own" }),
+  weights: z
+    .strictObject({
+      model: z.string().min(1).meta({ description: "a reward model with these objectives" }),
+      objectives: z.array(z.string().min(1)).min(2),
+      steps: z.int().min(1).max(20).optional().meta({ description: "between 0 and 1", default: 4 }),
+    })
+    .optional()
+    .meta({ description: "proxies in place of those: one for each way to weigh the model's objectives" }),
   gold: rewardSpec("the reward that tells the truth, or a held-out one (default: evaluate.reward)"),
   prompts: texts("prompts that are answered (default: evaluate.prompts)"),
   num_prompts: count("of them", { default: 128 }),
@@ -64,7 +73,8 @@ export interface Study {
 
 /** Fields of the recipe and of `study`, checked. */
 export function checkStudy({ study = {}, ...fields }: Record<string, unknown>, source: string): Study {
-  const settings = validated(schema, study, `${source}: study`);
+  const given = validated(schema, study, `${source}: study`);
+  const settings = given.weights ? { ...given, proxies: weighed(given, source) } : given;
   if (settings.proxy !== undefined && settings.proxies !== undefined)
     throw new RecipeError(`${source}: study: proxy and proxies are the same thing; leave one out`);
   if (settings.temperature === 0)
@@ -74,6 +84,16 @@ export function checkStudy({ study = {}, ...fields }: Record<string, unknown>, s
   const { stages } = fields;
   const none = typeof stages !== "object" || stages === null || Object.keys(stages).length === 0;
   return { settings, recipe: none ? withoutStages(fields, source) : checkRecipe(fields, source) };
+}
+
+/** A proxy for each way to weigh. */
+function weighed({ weights, proxies }: StudySettings, source: string): Record<string, unknown> {
+  if (proxies !== undefined)
+    throw new RecipeError(`${source}: study: weights are proxies of their own; leave one of the two out`);
+  const { model, objectives, steps = 4 } = weights as NonNullable<StudySettings["weights"]>;
+  return Object.fromEntries(
+    weightGrid(objectives, steps).map((each) => [weightsLabel(each), { model, weights: each }]),
+  );
 }
 
 /** Best-of-n of given models needs no stage, which every recipe has. */

@@ -27,6 +27,7 @@ import {
   softmax,
   split,
   sub,
+  sum,
   type Tensor,
   transpose,
   where,
@@ -70,7 +71,7 @@ export function cachedAttention(
     const parts = [
       ...(past.shared ? [sharedPart(past.shared.keys[layer]!, past.shared.values[layer]!)] : []),
       ownPart(past.keys[layer]!, past.values[layer]!),
-      ownPart(key, value),
+      (t === 1 ? itself : ownPart)(key, value),
     ];
     const scores = concat(
       parts.map((part) => part.scores(q)),
@@ -107,6 +108,13 @@ const ownPart = (key: Tensor, value: Tensor): Part => ({
   size: value.shape[2] as Dim,
   scores: (query) => matmul(query, key, { transposeB: true }),
   values: (weights) => matmul(weights, value),
+});
+
+/** A token's own key and value, which stands alone: products of single rows cost more than what they compute. */
+const itself = (key: Tensor, value: Tensor): Part => ({
+  size: 1,
+  scores: (query) => sum(mul(query, key), -1, { keepDims: true }),
+  values: (weights) => mul(weights, value),
 });
 
 /** The rows of one prompt become rows of one product with its keys, which are read once for all of them. */

@@ -53,7 +53,11 @@ describe("generate", () => {
     }
   });
 
-  it("refills places as rows of different budgets end, with and without shared prompts", async () => {
+  it.each([
+    ["shared", 1],
+    ["copied", 1000],
+  ])("refills places as rows of different budgets end, with %s prompts", async (_, sharedFrom) => {
+    const generator = createGenerator(engine, model.config, unflatten(model.weights), { sharedFrom });
     const rows = prompts.map((ids, i) => ({ ids, maxNewTokens: 1 + ((i * 5) % 9) }));
     const whole = await generator.generate(prompts, { ...sampling, samples: 3 });
     const parts = await generator.generate(rows, { ...sampling, samples: 3, batchSize: 6 });
@@ -66,6 +70,7 @@ describe("generate", () => {
     const single = await generator.generate(prompts, sampling);
     expect(idsOf(whole.filter((c) => c.sample === 0))).toEqual(idsOf(single));
     expect(new Set(whole.slice(0, 3).map((c) => `${c.ids}`)).size).toBe(3);
+    await generator.dispose();
   });
 
   it("reports the log-probabilities of a full forward pass at the temperature", async () => {

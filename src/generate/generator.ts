@@ -29,6 +29,8 @@ import { quantizeWeights } from "./weights.ts";
 export interface GeneratorOptions {
   /** Projections in 8 bits: faster, other tokens than in single precision. Needs weights on the host. */
   readonly int8?: boolean;
+  /** Tokens of a prompt from which on its samples read one cache of it; below, a copy each costs less. Default 64. */
+  readonly sharedFrom?: number;
   /** Weights of a second model of the same shape: draws from p^(1-coefficient) q^coefficient, q the second's. */
   readonly mixture?: { readonly weights: Tree<HostArray> | Tree<Resident>; readonly coefficient: number };
 }
@@ -49,6 +51,12 @@ export interface Generator {
   dispose(): Promise<void>;
 }
 
+/** Bytes of weights up to which two sessions may have them inside. */
+const twiceAtMost = 64 * 2 ** 20;
+
+const bytesOf = (weights: Tree<HostArray>): number =>
+  Object.values(flatten(weights)).reduce((n, { data }) => n + data.byteLength, 0);
+
 const isResident = (weights: Tree<HostArray> | Tree<Resident>): weights is Tree<Resident> =>
   Object.values(flatten<HostArray | Resident>(weights)).some((value) => "resident" in value);
 
@@ -64,7 +72,7 @@ export function createGenerator(
   engine: Engine,
   config: ModelConfig,
   weights: Tree<HostArray> | Tree<Resident>,
-  { int8 = false, mixture }: GeneratorOptions = {},
+  { int8 = false, sharedFrom = 64, mixture }: GeneratorOptions = {},
 ): Generator {
   requireLanguageModel(config);
   const resident = isResident(weights);
@@ -89,18 +97,26 @@ export function createGenerator(
       );
   const steps = new Map<string, Executable>();
 
-  async function stepFor({ sampling, samples }: Settings): Promise<Executable> {
-    const shape = { sampling, shared: samples > 1, int8, mixture: mixture?.coefficient };
+  /** For prompts, and for the tokens behind them. */
+  async function stepsFor({ sampling }: Settings, shared: boolean): Promise<[Executable, Executable]> {
+    const shape = { sampling, shared, int8, mixture: mixture?.coefficient };
     const key = JSON.stringify(shape);
-    const known = steps.get(key);
-    if (known) return known;
-    // A session with weights inside is as large as the model: one is kept.
-    if (frozen) await unload();
-    const step = await engine.load(
-      compileStep(config, shape, { provider: engine.provider, ...(frozen && { frozen }) }),
-    );
-    steps.set(key, step);
-    return step;
+    // A session with weights inside is as large as the model: one is kept, or two small ones.
+    if (frozen && !steps.has(`${key} for prompts`)) await unload();
+    const load = async (name: string, single: boolean): Promise<Executable> => {
+      const known = steps.get(`${key} ${name}`);
+      if (known) return known;
+      const program = compileStep(
+        config,
+        { ...shape, single },
+        { provider: engine.provider, ...(frozen && { frozen }) },
+      );
+      const step = await engine.load(program);
+      steps.set(`${key} ${name}`, step);
+      return step;
+    };
+    const step = await load("for prompts", false);
+    return [step, frozen && bytesOf(frozen) > twiceAtMost ? step : await load("for tokens", true)];
   }
 
   async function unload(): Promise<void> {
@@ -120,15 +136,19 @@ export function createGenerator(
       throw new GenerateError(
         "generate: stop needs a tokenizer, which makes text of tokens; pass `tokenizer`",
       );
-    const step = await stepFor(settings);
+    const { first, all } = await peeked(prompts);
+    const shared = settings.samples > 1 && lengthOf(first) >= sharedFrom;
+    const [step, decode] = await stepsFor(settings, shared);
     const { numKeyValueHeads, headDim, maxPositions, vocabSize } = config;
     const numLayers = cachedLayers(config, mixture?.coefficient);
     const taken: (readonly number[])[] = [];
     const payload: RolloutPayload = {
       step,
+      decode,
+      shared,
       weights: resident ? both(weights as Tree<Value>) : {},
       config: { numLayers, numKeyValueHeads, headDim, maxPositions, vocabSize },
-      prompts: tokenizer ? noted(prompts, taken) : prompts,
+      prompts: tokenizer ? noted(all, taken) : all,
       settings,
       stream: onToken !== undefined,
     };
@@ -148,6 +168,27 @@ export function createGenerator(
     dispose: unload,
   };
 }
+
+/** The first of the prompts, and all of them. */
+async function peeked(
+  prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
+): Promise<{ first: Prompt | undefined; all: Iterable<Prompt> | AsyncIterable<Prompt> }> {
+  if (Array.isArray(prompts)) return { first: prompts[0], all: prompts };
+  const iterator =
+    Symbol.asyncIterator in prompts ? prompts[Symbol.asyncIterator]() : prompts[Symbol.iterator]();
+  const first = await iterator.next();
+  async function* all(): AsyncGenerator<Prompt, void, undefined> {
+    try {
+      for (let next = first; !next.done; next = await iterator.next()) yield next.value;
+    } finally {
+      await iterator.return?.();
+    }
+  }
+  return { first: first.done ? undefined : first.value, all: all() };
+}
+
+const lengthOf = (prompt: Prompt | undefined): number =>
+  prompt === undefined ? 0 : ("ids" in prompt ? prompt.ids : prompt).length;
 
 /** The prompts, one by one as they are asked for; their ids are kept in `taken`. */
 async function* noted(

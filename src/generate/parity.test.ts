@@ -60,9 +60,12 @@ describe.each(families)("%s", (name) => {
           expect(logprob).toBeCloseTo(rows[prompt.length + t - 1]![ids[t]!]!, 4);
       }
     }
-    const sampled = await resident.generate(prompts, { ...greedy, samples: 3 });
-    expect(sampled.map((c) => c.ids)).toEqual(expected.flatMap((ids) => [ids, ids, ids]));
-    await resident.dispose();
+    const sharing = createGenerator(engine, config, await engine.put(unflatten(weights)), { sharedFrom: 1 });
+    for (const generator of [resident, sharing]) {
+      const sampled = await generator.generate(prompts, { ...greedy, samples: 3 });
+      expect(sampled.map((c) => c.ids)).toEqual(expected.flatMap((ids) => [ids, ids, ids]));
+      await generator.dispose();
+    }
   });
 });
 

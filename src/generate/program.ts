@@ -1,7 +1,7 @@
 /**
  * The graph of one step of generation: new tokens in, the drawn tokens and the new cache rows out.
  *
- * One graph does both halves of the work. For a prompt T is its length and the cache is empty; afterwards T is 1.
+ * For a prompt T is its length and the cache is empty; afterwards T is 1, for which the graph can be a smaller one.
  * Logits are computed for the chosen tokens alone (`last`), and a prompt's last token may be chosen many times,
  * once for each of its samples.
  */
@@ -35,6 +35,8 @@ export interface StepShape {
   readonly sampling: SamplingShape;
   /** Rows share their prompt's cache, N rows a prompt. */
   readonly shared: boolean;
+  /** For one new token a row, instead of any number. */
+  readonly single: boolean;
   /** The projections are in 8 bits. */
   readonly int8: boolean;
   /**
@@ -53,7 +55,7 @@ export const cachedLayers = (
 /** Dimensions: B rows, T new tokens a row, S cached tokens, M draws; P prompts of N rows with U tokens where shared. */
 function stepSpecs(
   config: ModelConfig,
-  { sampling, shared, mixture }: StepShape,
+  { sampling, shared, single, mixture }: StepShape,
 ): Record<string, TensorSpec> {
   const { numKeyValueHeads: g, headDim: d } = config;
   const rows: Dim = shared ? "N*P" : "B";
@@ -68,8 +70,8 @@ function stepSpecs(
   return {
     // Both P and N have to be read from an input.
     lengths: shared ? int("P", "N") : int("B"),
-    ids: int(rows, "T"),
-    positions: int(rows, "T"),
+    ids: int(rows, single ? 1 : "T"),
+    positions: int(rows, single ? 1 : "T"),
     last: int("M"),
     ...samplingSpecs(sampling),
     ...perLayer("cache", rows, "S"),

@@ -2,8 +2,8 @@
  * The loop of generation. It lives in the thread of the sessions and has only numbers to move: which rows are in
  * the batch, what each has behind it, when one ends and which prompt takes its place.
  *
- * A slot holds one prompt with its samples. Several samples read one cache of the prompt, and have caches of their
- * own for what they generate; a single one keeps its prompt in its own cache.
+ * A slot holds a prompt with its samples, which read one cache of the prompt and have caches of their own for what they
+ * generate; or a single sample, which has a copy of its prompt in its own cache, and whose place is free when it ends.
  */
 import {
   type Executable,
@@ -31,6 +31,10 @@ import { type FinishReason, type TextWatch, textWatch } from "./stops.ts";
 
 export interface RolloutPayload {
   readonly step: Executable;
+  /** The step for one new token a row, which may be the same. */
+  readonly decode: Executable;
+  /** The samples of a prompt read one cache of it. */
+  readonly shared: boolean;
   /** Empty when the step has its weights inside. */
   readonly weights: Tree<Value>;
   readonly config: Pick<
@@ -82,8 +86,10 @@ export async function rollout(
     ("decode" in payload.tokenizer ? payload.tokenizer : createTokenizer(payload.tokenizer));
   const shape = { arrays: 2 * config.numLayers, groups: config.numKeyValueHeads, width: config.headDim };
   const cache = new KeyValueCache(shape);
-  const shared = samples > 1 ? new KeyValueCache(shape) : undefined;
-  const capacity = Math.max(1, Math.floor(settings.batchSize / samples));
+  const shared = payload.shared ? new KeyValueCache(shape) : undefined;
+  /** Samples of a slot, once its prompt is read. */
+  const width = shared ? samples : 1;
+  const capacity = Math.max(samples, settings.batchSize);
   const slots: Slot[] = [];
   const done: Completion[] = [];
   const waiting = inTurn(payload.prompts);
@@ -120,21 +126,22 @@ export async function rollout(
   /** Fills free slots with waiting prompts, longest together, and draws their first tokens. */
   async function fill(): Promise<void> {
     const fresh: Slot[] = [];
-    for (; next && slots.length + fresh.length < capacity; next = await waiting())
+    for (; next && slots.length * width + (fresh.length + 1) * samples <= capacity; next = await waiting())
       fresh.push(admit(next.prompt));
-    if (fresh.length === 0) return;
     fresh.sort((a, b) => b.row.ids.length - a.row.ids.length);
-    const first = slots.length;
-    slots.push(...fresh);
     for (let at = 0; at < fresh.length; ) {
       const longest = (fresh[at] as Slot).row.ids.length;
       const size = Math.max(1, Math.floor(prefillTokens / longest));
-      await prefill(fresh.slice(at, at + size), first + at);
+      const read = fresh.slice(at, at + size);
+      await prefill(read);
+      if (shared) slots.push(...read);
+      else slots.push(...read.flatMap((slot) => slot.rows.map((row) => ({ ...slot, rows: [row] }))));
       at += size;
     }
   }
 
-  async function prefill(fresh: readonly Slot[], first: number): Promise<void> {
+  /** Reads prompts into caches behind those in use, and draws the first tokens. */
+  async function prefill(fresh: readonly Slot[]): Promise<void> {
     const length = (fresh[0] as Slot).row.ids.length;
     const [ids, positions] = [
       new BigInt64Array(fresh.length * length),
@@ -151,7 +158,7 @@ export async function rollout(
     const b = fresh.length;
     const nothing = new KeyValueCache(shape);
     nothing.reserve(b, 1);
-    const results = await call(fresh, {
+    const results = await call(payload.step, fresh, {
       ids: hostArray("int64", [b, length], ids),
       positions: hostArray("int64", [b, length], positions),
       lengths: hostArray("int64", shared ? [b, 1] : [b], new BigInt64Array(b)),
@@ -159,24 +166,32 @@ export async function rollout(
       ...nothing.feeds("cache", b),
       ...(shared && nothing.feeds("shared", b)),
     });
-    const target = shared ?? cache;
-    const budget = Math.max(...fresh.map((slot) => slot.budget));
-    target.reserve(first + b, length, shared ? length : length + budget);
+    const rows = slots.length * width + b * samples;
+    if (shared) {
+      shared.reserve(slots.length + b, length);
+      cache.reserve(rows, 1);
+    } else cache.reserve(rows, length, length + Math.max(...fresh.map((slot) => slot.budget)));
+    const copies = shared ? 1 : samples;
     for (const [i, { row }] of fresh.entries())
-      target.writePrompt(results.rows as HostArray, i, first + i, row.ids.length);
-    if (shared) cache.reserve((first + b) * samples, 1);
+      for (let j = 0; j < copies; j++)
+        (shared ?? cache).writePrompt(
+          results.rows as HostArray,
+          i,
+          slots.length + i * copies + j,
+          row.ids.length,
+        );
     take(fresh, results);
   }
 
   /** One token for every row of the batch. */
   async function decode(): Promise<void> {
-    const rows = slots.length * samples;
+    const rows = slots.length * width;
     const [ids, positions] = [new BigInt64Array(rows), new BigInt64Array(rows)];
     const [lengths, last] = [new BigInt64Array(rows), new BigInt64Array(rows)];
     let [longest, expected] = [0, 0];
     for (const [i, slot] of slots.entries())
       for (const [j, row] of slot.rows.entries()) {
-        const at = i * samples + j;
+        const at = i * width + j;
         const before = slot.row.ids.length + row.ids.length - 1;
         const length = shared ? row.ids.length - 1 : before;
         ids[at] = BigInt(row.ids.at(-1) as number);
@@ -187,7 +202,7 @@ export async function rollout(
         expected = Math.max(expected, length + 1 + slot.budget - row.ids.length);
       }
     cache.reserve(rows, longest, expected);
-    const results = await call(slots, {
+    const results = await call(payload.decode, slots, {
       ids: hostArray("int64", [rows, 1], ids),
       positions: hostArray("int64", [rows, 1], positions),
       lengths: hostArray("int64", shared ? [slots.length, samples] : [rows], lengths),
@@ -199,9 +214,13 @@ export async function rollout(
     take(slots, results);
   }
 
-  async function call(of: readonly Slot[], inputs: Record<string, HostArray>): Promise<Tree<Value>> {
+  async function call(
+    step: Executable,
+    of: readonly Slot[],
+    inputs: Record<string, HostArray>,
+  ): Promise<Tree<Value>> {
     signal.throwIfAborted();
-    return engine.run(payload.step, [payload.weights, { ...inputs, ...samplingInputs(of, settings) }]);
+    return engine.run(step, [payload.weights, { ...inputs, ...samplingInputs(of, settings) }]);
   }
 
   /** Adds the drawn tokens to their rows. */
@@ -212,7 +231,7 @@ export async function rollout(
     for (const [i, slot] of of.entries())
       for (const [j, row] of slot.rows.entries()) {
         if (row.finishReason) continue;
-        const at = i * samples + j;
+        const at = i * slot.rows.length + j;
         const token = Number(tokens[at]);
         row.ids.push(token);
         row.logprobs.push(logprobs[at] as number);
@@ -250,7 +269,7 @@ export async function rollout(
       const final = slots.pop() as Slot;
       if (i === slots.length) continue;
       slots[i] = final;
-      cache.move(slots.length * samples, i * samples, samples);
+      cache.move(slots.length * width, i * width, width);
       shared?.move(slots.length, i, 1);
     }
   }

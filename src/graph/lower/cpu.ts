@@ -1,7 +1,7 @@
 /** How ONNX Runtime's CPU provider runs each operation: one row per operation, and the pairs that it fuses. */
 import { hostArray } from "../array.ts";
-import { type Dim, sameShape } from "../dims.ts";
-import { full, matmul, reshape, transpose } from "../ops/index.ts";
+import { type Dim, multiplyDims, sameShape } from "../dims.ts";
+import { arange, expand, full, matmul, reshape, transpose } from "../ops/index.ts";
 import { makeNode, type Node, type Tensor } from "../tensor.ts";
 import { type LoweringRule, type LoweringTable, lowered, standardLowering } from "./lowering.ts";
 import { onnxTypes } from "./onnx/builder.ts";
@@ -10,8 +10,9 @@ import type { Fusion } from "./passes.ts";
 const isFloat32 = (node: Node): boolean => node.outputs[0]?.dtype === "float32";
 
 /** Operations whose kernels take float32 alone; in float64 they run as what they mean. */
-const float32Only = new Set(["gelu", "geluErf", "softplus", "cos", "layerNorm", "rmsNorm"]);
-export const cpuTakes = (node: Node): boolean => isFloat32(node) || !float32Only.has(node.op);
+const float32Only = new Set(["gelu", "geluErf", "softplus", "cos", "layerNorm", "rmsNorm", "rotary"]);
+export const cpuTakes = (node: Node): boolean =>
+  (isFloat32(node) || !float32Only.has(node.op)) && (node.op !== "rotary" || isRotaryTable(node));
 
 /** alpha op(a) @ op(b) without the contributed kernel, which takes float32 alone. */
 export const plainProduct: LoweringRule = (b, { attributes, inputs, outputs }, names) => {
@@ -66,6 +67,7 @@ export const cpuLowering: LoweringTable = {
       { axis: -1, epsilon: { float: attributes.epsilon as number } },
       2,
     ),
+  rotary: (b, _, inputs) => b.emit("com.microsoft:RotaryEmbedding", inputs),
   // Duplicate rows are added up in a fixed order; ScatterND would race.
   scatterAddRows: (b, { inputs: [, , updates] }, [base, indices, rows]) => {
     const shape = (updates as Tensor).shape;
@@ -126,8 +128,27 @@ const columnSums: Fusion = ({ attributes, outputs }, [x]) => {
   return reshape(matmul(full([1, rows as Dim], 1), x as Tensor), (outputs[0] as Tensor).shape);
 };
 
+/** A rotation by angles of each place, as the kernel has it: places, and a table of the cosines and sines of all. */
+const rotaryTable: Fusion = ({ attributes, outputs }, [x, cosine, sine, table]) => {
+  if (table) return undefined;
+  const [b, , t] = (x as Tensor).shape as [Dim, Dim, Dim];
+  const half = (cosine as Tensor).shape.at(-1) as Dim;
+  const isForAll = (cosine as Tensor).shape.length === 2;
+  const rows = isForAll ? t : multiplyDims(b, t);
+  const places = isForAll ? expand(arange(t), [b, t]) : reshape(arange(rows), [b, t]);
+  const tables = [cosine, sine].map((of) => reshape(of as Tensor, [rows, half]));
+  return makeNode("rotary", [x as Tensor, places, ...tables], attributes, outputs)[0] as Tensor;
+};
+
+/** Angles [T, D/2] or [B, 1, T, D/2], of every place. */
+const isRotaryTable = ({ inputs: [x, cosine] }: Node): boolean => {
+  const [[b, , t], angles] = [(x as Tensor).shape, (cosine as Tensor).shape];
+  return sameShape(angles.slice(0, -1), angles.length === 2 ? [t as Dim] : [b as Dim, 1, t as Dim]);
+};
+
 export const cpuFusions: Readonly<Record<string, Fusion>> = {
   add: biasIntoProduct,
+  rotary: rotaryTable,
   sum: columnSums,
   matmul: (...args) => quantizedProduct(...args) ?? wideLeftTransposed(...args),
 };

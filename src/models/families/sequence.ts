@@ -49,12 +49,14 @@ export interface Sequence {
 /** [B, T, H D] to [B, H, T, D]. */
 export const toHeads = (x: Tensor, heads: number): Tensor => {
   const [b, t] = x.shape as [Dim, Dim];
+  if (t === 1) return reshape(x, [b, heads, 1, (x.shape[2] as number) / heads]);
   return transpose(reshape(x, [b, t, heads, -1]), [0, 2, 1, 3]);
 };
 
 /** [B, H, T, D] to rows [B T, H D]. */
 export const fromHeads = (x: Tensor): Tensor => {
   const [b, h, t, d] = x.shape as [Dim, number, Dim, number];
+  if (t === 1) return reshape(x, [b, h * d]);
   return reshape(reshape(transpose(x, [0, 2, 1, 3]), [b, t, h * d]), [-1, h * d]);
 };
 

@@ -23,6 +23,7 @@ import {
   widestGaps,
 } from "../../evaluate/index.ts";
 import type { CellData, ReferenceSamples, StudyData } from "../study/files.ts";
+import { type WayFigures, waysFigures } from "./ways.ts";
 
 export interface BestOfNPoint {
   readonly n: number;
@@ -87,6 +88,8 @@ export interface OveroptFigures {
   readonly start: { readonly gold?: Interval; readonly drift: Drift };
   readonly proxies: readonly ProxyFigures[];
   readonly groups: readonly RunGroup[];
+  /** Of a study whose proxies are seeds of several ways. */
+  readonly ways?: readonly WayFigures[];
   readonly gaps: readonly GapSample[];
 }
 
@@ -113,6 +116,7 @@ export function overoptFigures(
   ];
   const samples = study.settings.samples ?? 2;
   const golds = reference.flatMap(({ gold }) => (gold ? [mean(gold)] : []));
+  const ways = waysFigures(reference, { n });
   const start = {
     ...(golds.length > 0 && { gold: bootstrap(golds) }),
     drift: driftOf(reference.flatMap((row) => inputsOf(row, samples))),
@@ -125,6 +129,7 @@ export function overoptFigures(
       proxyFigures(name, { reference, cells, samples, scale: scales[name], n }),
     ),
     groups: groupsOf(cells, reference, { gold: start.gold?.mean, n }),
+    ...(ways && { ways }),
     gaps: gapsOf(cells, reference, gaps),
   };
 }

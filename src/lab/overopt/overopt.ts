@@ -9,6 +9,7 @@ import { placedIn, sharedDir } from "../study/grid.ts";
 import { runStudy, type StudyOptions, type StudyResult } from "../study/run.ts";
 import type { Study } from "../study/settings.ts";
 import { type OveroptFigures, overoptFigures, type RunGroup } from "./figures.ts";
+import type { Range, WayFigures } from "./ways.ts";
 
 export interface OveroptResult extends Omit<StudyResult, "cells" | "reference"> {
   readonly figures: OveroptFigures;
@@ -38,7 +39,16 @@ export async function overopt(study: Study, options: StudyOptions): Promise<Over
 
 const signed = (value: number): string => `${value >= 0 ? "+" : ""}${value.toFixed(3)}`;
 
-function linesOf({ proxies, groups }: OveroptFigures): string[] {
+const rangeText = ({ mean, low, high }: Range): string =>
+  `${signed(mean)} (${signed(low)} to ${Number.isFinite(high) ? signed(high) : "no end"})`;
+
+const wayLine = ({ name, seeds, peak, best, end, change }: WayFigures): string =>
+  `${name} (${seeds === 1 ? "1 seed" : `${seeds} seeds`}): peak at d = ${peak.mean.toFixed(2)}, best gold ${best.gold.toFixed(3)} (n = ${best.n}), at the end ${end.mean.toFixed(3)}` +
+  (change
+    ? `; beside the first: peak ${rangeText(change.peak)}, best gold ${rangeText(change.best)}, at the end ${rangeText(change.end)}`
+    : "");
+
+function linesOf({ proxies, groups, ways = [] }: OveroptFigures): string[] {
   const peak = (fit: RunGroup["fit"]): string => {
     if (!fit) return "no curve, too few points";
     const { curve, peak: at } = fit;
@@ -59,6 +69,7 @@ function linesOf({ proxies, groups }: OveroptFigures): string[] {
           ? ""
           : `, gold since its best ${signed(change.gold_since_best)}`),
     ),
+    ...ways.map(wayLine),
   ];
 }
 

@@ -9,13 +9,21 @@ import { document, type PageSection } from "../../runs/report/shell.ts";
 import { table } from "../../runs/report/table.ts";
 import { tiles } from "../../runs/report/tiles.ts";
 import type { OveroptFigures, RunGroup, RunPoint } from "../overopt/figures.ts";
+import { type Range, verdictOf, type WayFigures } from "../overopt/ways.ts";
 import { type CurveSeries, curvePlot } from "./curve-plots.ts";
 
 /** Which colour belongs to what: groups and proxies each have theirs by their place. */
 const colour = (index: number): string => colourOf(index + 1);
 
 export function overoptPage(figures: OveroptFigures): string {
-  const sections = [rl(figures), bestOfN(figures), drift(figures), judge(figures), gaps(figures)];
+  const sections = [
+    rl(figures),
+    ways(figures),
+    bestOfN(figures),
+    drift(figures),
+    judge(figures),
+    gaps(figures),
+  ];
   return document({
     title: `${figures.name}: over-optimisation`,
     brand: "over-optimisation",
@@ -233,6 +241,41 @@ ${table(
       ],
       rows,
     )}</details>`,
+  };
+}
+
+function ways({ ways: all }: OveroptFigures): PageSection | undefined {
+  if (!all) return undefined;
+  const range = ({ mean, low, high }: Range, signed = false): string =>
+    `${Number.isFinite(mean) ? score(mean, signed) : "none"} (${score(low, signed)} to ${Number.isFinite(high) ? score(high, signed) : "no end"})`;
+  return {
+    id: "ways",
+    title: "What moves the peak",
+    content: html`<p>Best of n by reward models that differ in one thing, each beside the first: from the same samples, the same prompts and
+seeds drawn again and again. An effect is shown where an interval leaves 0 out.</p>
+${table<WayFigures>(
+  "Ways to make a reward model",
+  [
+    { title: "reward model", heading: true, cell: ({ name }) => name },
+    { title: "seeds", numeric: true, cell: ({ seeds }) => seeds },
+    { title: "peak d*", numeric: true, cell: ({ peak }) => range(peak) },
+    { title: "best gold", numeric: true, cell: ({ best }) => `${score(best.gold)} at n = ${best.n}` },
+    { title: "gold at the largest n", numeric: true, cell: ({ end }) => range(end) },
+    {
+      title: "peak beside the first",
+      numeric: true,
+      cell: ({ change }) => change && range(change.peak, true),
+    },
+    { title: "best gold", numeric: true, cell: ({ change }) => change && range(change.best, true) },
+    { title: "at the largest n", numeric: true, cell: ({ change }) => change && range(change.end, true) },
+    {
+      title: "the peak moves",
+      cell: ({ change }) =>
+        change && { more: "right", less: "left", "not shown": "not shown" }[verdictOf(change.peak)],
+    },
+  ],
+  all,
+)}`,
   };
 }
 

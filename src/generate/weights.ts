@@ -1,27 +1,52 @@
 /**
- * The weights that a generation graph reads: as the model has them, or its projections in 8 bits.
+ * The weights that a generation graph or a frozen model reads: as the model has them, or its projections in 8 bits.
  *
  * In 8 bits every column of a projection (an output) has a scale of its own, max |w| / 127. Embeddings stay as they
  * are, because looking up a row is cheap; a tied output projection gets a quantised copy.
  */
-import { dequantize, type HostArray, type Tensor, type TensorSpec, transpose } from "../graph/index.ts";
+import {
+  dequantize,
+  flatten,
+  type HostArray,
+  type Tensor,
+  type TensorSpec,
+  type Tree,
+  transpose,
+  unflatten,
+} from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { families } from "../models/families/index.ts";
 import { weightsOf } from "../models/families/layers.ts";
-import { parameterShapes } from "../models/model.ts";
-import { quantizeColumns } from "../models/quantize.ts";
-
-const tiedHead = "tied_head";
+import { parameterShapes, scoreHeadOf } from "../models/model.ts";
+import { quantizeColumns, tiedHead } from "../models/quantize.ts";
 
 const inFirst = (config: ModelConfig): boolean => families[config.family].inputsFirst ?? false;
 
-/** Names of the weights that are factors of products and nothing else. */
+/** Tables whose rows are looked up, by how their names end. */
+const looked = /(^|\.)(wpe|[a-z_]*embeddings)\.weight$/;
+
+/** Names of the weights of the layers' projections, and of an output projection of its own. A head of scores stays as it is. */
 function projections(config: ModelConfig): string[] {
-  const { embedding } = families[config.family];
+  const { embedding, head } = families[config.family];
+  const scores =
+    config.numLabels === undefined ? {} : scoreHeadOf(config).parameters(config, config.numLabels);
   return Object.entries(parameterShapes(config))
-    .filter(([name, shape]) => shape.length === 2 && name !== embedding && !name.endsWith("wpe.weight"))
+    .filter(
+      ([name, shape]) =>
+        shape.length === 2 &&
+        !(name in scores) &&
+        !name.startsWith("feature_") &&
+        !name.includes(".pooler.") &&
+        !name.endsWith(embedding) &&
+        !looked.test(name) &&
+        (config.numLabels === undefined || name !== head),
+    )
     .map(([name]) => name);
 }
+
+/** Models with scores have no output projection. */
+const hasTiedHead = ({ tieEmbeddings, numLabels }: ModelConfig): boolean =>
+  tieEmbeddings && numLabels === undefined;
 
 /** Names and specifications of the weights, by path. */
 export function weightSpecs(config: ModelConfig, int8: boolean): Record<string, TensorSpec> {
@@ -43,7 +68,7 @@ export function weightSpecs(config: ModelConfig, int8: boolean): Record<string, 
         ],
       );
   }
-  if (int8 && config.tieEmbeddings) addInt8(tiedHead, [config.hiddenSize, config.vocabSize]);
+  if (int8 && hasTiedHead(config)) addInt8(tiedHead, [config.hiddenSize, config.vocabSize]);
   return specs;
 }
 
@@ -64,7 +89,7 @@ export function quantizeWeights(
     if (quantized.has(name)) addInt8(name, value, name !== head && inFirst(config));
     else out[name] = value;
   }
-  if (config.tieEmbeddings) addInt8(tiedHead, weights[embedding] as HostArray, false);
+  if (hasTiedHead(config)) addInt8(tiedHead, weights[embedding] as HostArray, false);
   return out;
 }
 
@@ -92,3 +117,25 @@ export function weightTensors(
 export const headOf = (config: ModelConfig, weights: Record<string, Tensor>): Tensor =>
   weights[tiedHead] ??
   weightsOf(weights)(config.tieEmbeddings ? families[config.family].embedding : families[config.family].head);
+
+/** Weights that never change, as arrays for a program, and how the program reads them. */
+export interface FrozenWeights {
+  readonly arrays: Tree<HostArray>;
+  /** From the arrays as the program has them to the parameters that a model's functions take. */
+  read(arrays: Tree<Tensor>): Tree<Tensor>;
+}
+
+/** A model's weights as they are, or with 8-bit projections, which are a quarter as large. */
+export const frozenWeights = (
+  {
+    config,
+    parameters,
+  }: { readonly config: ModelConfig; readonly parameters: Readonly<Record<string, HostArray>> },
+  int8: boolean,
+): FrozenWeights =>
+  int8
+    ? {
+        arrays: unflatten(quantizeWeights(config, parameters)),
+        read: (arrays) => unflatten(weightTensors(config, flatten(arrays))),
+      }
+    : { arrays: unflatten(parameters), read: (arrays) => arrays };

@@ -27,6 +27,7 @@ import { families, type ScoreHead } from "./families/index.ts";
 import { causalMask, encoderMask, weightsOf } from "./families/layers.ts";
 import { type RaggedBatch, raggedSequence } from "./families/ragged.ts";
 import { type Attend, gridSequence } from "./families/sequence.ts";
+import { tiedHead } from "./quantize.ts";
 import { featureWidth, promptEncoderShapes, readsApart } from "./towers.ts";
 import { tracing } from "./tracing.ts";
 
@@ -153,7 +154,9 @@ export function requireLanguageModel({ family, numLabels }: ModelConfig): void {
 export function outputProjection(config: ModelConfig, params: Tree<Tensor>): Tensor {
   const { embedding, head } = families[config.family];
   requireLanguageModel(config);
-  return weightsOf(flatten(params))(config.tieEmbeddings ? embedding : head);
+  const weights = weightsOf(flatten(params));
+  if (!config.tieEmbeddings) return weights(head);
+  return weights.maybe(tiedHead) ?? weights(embedding);
 }
 
 /** Logits [N, V] of hidden rows [N, C]. */

@@ -1,6 +1,9 @@
 /** Matrices in 8 bits: every column has a scale of its own, max |w| / 127, so that -127 to 127 span it. */
 import type { HostArray } from "../graph/array.ts";
 
+/** The name of a quantised copy of a tied output projection, beside the embedding, whose rows are looked up. */
+export const tiedHead = "tied_head";
+
 /** A matrix [K, N], or [N, K] where `columnsLast` is false, as int8 [K, N] with a scale for each of the N. */
 export function quantizeColumns(
   { data, shape }: HostArray,

@@ -65,6 +65,14 @@ export const object = <T extends z.ZodRawShape>(shape: T, description: string) =
 export const modelKey = (description = "folder, hub id (org/name[@revision]), or an earlier stage") =>
   text(description);
 
+/** What a policy is compared with. */
+export const refModelKeys = {
+  ref_model: modelKey("the reference (default: the model as it is at the start)"),
+  int8_reference: flag("hold the reference with 8-bit projections: less memory, a small offset", {
+    default: false,
+  }),
+};
+
 export const adapterKeys = {
   use_peft: flag("train a low-rank adapter (LoRA) and leave the model as it is; any lora_... does too"),
   lora_r: count("rank of the adapter", { default: loraDefaults.r }),

@@ -17,7 +17,7 @@ import { aggregateNames, isProcessModel, processReward } from "./process.ts";
 import { remoteReward } from "./remote.ts";
 import { checked, type OpenedReward, type Reward, RewardError } from "./reward.ts";
 import { ruleReward, rules } from "./rules/index.ts";
-import { number } from "./rules/rule.ts";
+import { flag, number } from "./rules/rule.ts";
 import { type ParsedReward, parseReward, type RewardSpec } from "./spec.ts";
 import { scoreParts, uniqueNames } from "./sum.ts";
 
@@ -44,6 +44,8 @@ export const openReward = (spec: RewardSpec, options: OpenRewardOptions = {}): P
 const modelOptions = z.strictObject({
   /** Rows that are scored together. */
   batch_size: number().optional(),
+  /** Hold the projections in 8 bits. */
+  int8: flag().optional(),
   /** Of an ensemble: another way than its own to combine the members' scores. */
   combine: z.enum(combinations).optional(),
   lambda: number().optional(),
@@ -107,7 +109,7 @@ async function openModel(
     );
   }
   if (!engine) throw new RewardError(`reward ${model}: a reward model needs an engine, none was given`);
-  const { batch_size, unusual_penalty, weights, steps, ...combination } = parseOptions(
+  const { batch_size, int8, unusual_penalty, weights, steps, ...combination } = parseOptions(
     `reward ${model}`,
     modelOptions,
     given,
@@ -117,6 +119,7 @@ async function openModel(
     engine,
     ...(tokenizer && { policyTokenizer: tokenizer }),
     ...(batch_size !== undefined && { batchSize: batch_size }),
+    ...(int8 !== undefined && { int8 }),
     ...(unusual_penalty !== undefined && { unusualPenalty: unusual_penalty }),
     ...(weights !== undefined && { weights }),
     ...(onWarning && { onWarning }),
@@ -124,6 +127,10 @@ async function openModel(
   const reading = signal ? { signal } : {};
   if (!isFolder || !isEnsemble(folder)) {
     const loaded = await loadModel(isFolder ? folder : model, reading);
+    if (isProcessModel(loaded.config) && int8)
+      throw new RewardError(
+        `reward ${model}: int8 holds models with one score a response, this is a process reward model; leave it out`,
+      );
     if (isProcessModel(loaded.config))
       return processReward(loaded, { engine, name, ...(steps !== undefined && { aggregate: steps }) });
     return checkpointReward(loaded, { ...scoring, ...combination, name });

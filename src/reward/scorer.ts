@@ -2,10 +2,11 @@
  * Scores of token rows from a reward model: compiled once with the weights frozen in, for batches of any size and
  * length. Rows of like length run together, so that little is padding.
  */
-import { compile, type Engine, type HostArray, unflatten } from "../graph/index.ts";
+import { frozenWeights } from "../generate/weights.ts";
+import { compile, type Engine, type HostArray, mapTree } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import type { Model } from "../models/load.ts";
-import { parameterSpecs, scoresOf } from "../models/model.ts";
+import { scoresOf } from "../models/model.ts";
 import { readsApart, rewardEncoderOf } from "../models/towers.ts";
 import { type Normalisation, normalisationsOf } from "./normalisation.ts";
 import { readerOf } from "./reader.ts";
@@ -19,6 +20,8 @@ export type ScoredModel = Pick<Model, "config" | "parameters" | "name">;
 export interface ScorerOptions {
   /** Rows that run together. Default 32. */
   readonly batchSize?: number;
+  /** The projections are held in 8 bits, a quarter of their size; scores differ a little. Default false. */
+  readonly int8?: boolean | undefined;
 }
 
 export interface ScoresOptions {
@@ -85,7 +88,7 @@ export async function createScorer(
 export async function createHeadScorer(
   engine: Engine,
   model: ScoredModel,
-  { batchSize = 32 }: ScorerOptions = {},
+  { batchSize = 32, int8 = false }: ScorerOptions = {},
 ): Promise<HeadScorer> {
   const { config, parameters, name } = model;
   const { numLabels: heads } = config;
@@ -96,15 +99,17 @@ export async function createHeadScorer(
   const normalisations = normalisationsOf(config);
   const usual = featureStatisticsOf(config);
   const reader = readerOf(config);
+  const { arrays, read } = frozenWeights({ config, parameters }, int8);
   const program = await engine.load(
     compile(
-      (params, batch) => {
+      (given, batch) => {
+        const params = read(given);
         const states = reader.states(params, batch); // [R, F]
         const scores = scoresOf(config, params, states); // [R, K]
         return { scores, ...(usual && { distances: squaredDistances(params, states) }) };
       },
-      [parameterSpecs(config), reader.spec] as const,
-      { provider: engine.provider, freeze: { 0: unflatten(parameters) } },
+      [mapTree(arrays, ({ dtype, shape }) => ({ dtype, shape })), reader.spec] as const,
+      { provider: engine.provider, freeze: { 0: arrays } },
     ),
   );
   const judged: HeadScorer["judged"] = async (rows, { raw = false, signal } = {}) => {

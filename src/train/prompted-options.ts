@@ -23,6 +23,8 @@ export interface SamplingOptions extends Omit<TrainerOptions, OfRows> {
   readonly model: Model;
   /** What the KL is measured against; by default the policy at the start, under LoRA the base. */
   readonly refModel?: Model | undefined;
+  /** Hold the reference with 8-bit projections, a quarter of their size; its log-probabilities differ a little. */
+  readonly int8Reference?: boolean | undefined;
   /** Of sampling, and of every log-probability. */
   readonly temperature?: number | undefined;
   /** Tokens of a response, at most. */

@@ -13,6 +13,7 @@ import {
   modelKey,
   optimizerKeys,
   positive,
+  refModelKeys,
   runKeys,
   share,
   text,
@@ -27,7 +28,7 @@ export const ppoStage = stageKind({
   description: "improve a model by proximal policy optimisation against a reward",
   keys: z.strictObject({
     model: modelKey(),
-    ref_model: modelKey("the reference (default: the model as it is at the start)"),
+    ...refModelKeys,
     reward: rewardKey,
     ...promptKeys,
     response_length: count("tokens of a response, at most", { default: d.responseLength }),

@@ -30,6 +30,12 @@ export const number = () =>
     z.number("a number is required"),
   );
 
+export const flag = () =>
+  z.preprocess(
+    (value) => (value === "true" || value === "false" ? value === "true" : value),
+    z.boolean("true or false is required"),
+  );
+
 /** Phrases from a text with commas between them. */
 export const listOf = (text: string): string[] =>
   text

@@ -3,6 +3,7 @@
  * What it learns, and from which arrays, the method's loss says.
  */
 import { createTokenPass, logProbsFigure, type TokenPass } from "../../evaluate/token-pass.ts";
+import { frozenWeights } from "../../generate/weights.ts";
 import {
   flatten,
   type HostArray,
@@ -121,10 +122,11 @@ export function samplingPolicy(
       return mixed.sampler.sample(prompts, options);
     },
     async referenceLogProbs(sequences, temperature = o.temperature) {
+      const frozen = frozenWeights(reference, o.int8Reference ?? false);
       pass ??= await createTokenPass(
         engine,
-        logProbsFigure(reference.config, (all: Tree<Tensor>) => all.fixed as Tree<Tensor>),
-        { weights: {}, fixed, batchSize: o.batchSize },
+        logProbsFigure(reference.config, (all: Tree<Tensor>) => frozen.read(all.fixed as Tree<Tensor>)),
+        { weights: {}, fixed: frozen.arrays, batchSize: o.batchSize },
       );
       return pass.run({}, sequences, temperature);
     },

@@ -32,6 +32,26 @@ export function checkStart(difference: number, which: string, temperature: numbe
   );
 }
 
+/** What is said of a reference in 8 bits in the place of the check at the start, which it would not pass. */
+export const int8Offset = (difference: number): string =>
+  `a reference in 8 bits moves log-probabilities by up to ${difference.toFixed(3)} nats`;
+
+/** @throws TrainError under LoRA without a reference of its own, whose reference is the base */
+export function checkInt8Reference({
+  int8Reference,
+  lora,
+  refModel,
+}: {
+  readonly int8Reference?: boolean | undefined;
+  readonly lora?: object | undefined;
+  readonly refModel?: object | undefined;
+}): void {
+  if (int8Reference && lora && !refModel)
+    throw new TrainError(
+      "int8_reference: under LoRA the reference is the base, which is there already; leave it out, or name a ref_model",
+    );
+}
+
 export const largestDifference = (a: readonly Float64Array[], b: readonly Float64Array[]): number =>
   Math.max(...a.flatMap((row, i) => Array.from(row, (x, t) => Math.abs(x - (b[i]?.[t] as number)))));
 

@@ -275,7 +275,7 @@ const decisive = [
     "batchSize",
     "gradientAccumulation",
   ],
-  ...["seed", "temperature", "responseLength", "missingEosPenalty"],
+  ...["seed", "temperature", "responseLength", "missingEosPenalty", "int8Reference"],
 ];
 
 const courseOf = (all: object, own: readonly string[]): Record<string, string | number | boolean> =>

@@ -107,5 +107,15 @@ async function openLearner(
 const decisive = [
   ...["criticLearningRate", "epsilonPlacement", "numPpoEpochs", "numMiniBatches", "sharedBackbone", "vfCoef"],
   ...["cliprange", "cliprangeValue", "entropyCoef", "gamma", "lam", "whitenRewards", "targetKl", "klCoef"],
-  ...["klEstimator", "klIn", "klSchedule", "klCoefEnd", "klTarget", "klHorizon", "klBound", "int8Rollouts"],
+  ...[
+    "klEstimator",
+    "klIn",
+    "klSchedule",
+    "klCoefEnd",
+    "klTarget",
+    "klHorizon",
+    "klBound",
+    "int8Rollouts",
+    "int8Reference",
+  ],
 ];

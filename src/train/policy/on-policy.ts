@@ -12,6 +12,7 @@ import {
   logProbsFigure,
   type TokenFigure,
 } from "../../evaluate/token-pass.ts";
+import { frozenWeights } from "../../generate/weights.ts";
 import {
   type Engine,
   type HostArray,
@@ -33,7 +34,15 @@ import { trainableOf } from "../loop/trainable.ts";
 import { optimizerOf } from "../loop/trainer-options.ts";
 import type { PpoSettings } from "../ppo-options.ts";
 import type { Algorithm } from "./algorithm.ts";
-import { checkFinite, checkInput, checkStart, largestDifference, type StepInput } from "./checks.ts";
+import {
+  checkFinite,
+  checkInput,
+  checkInt8Reference,
+  checkStart,
+  int8Offset,
+  largestDifference,
+  type StepInput,
+} from "./checks.ts";
 import { type Critic, criticFrom, separateCritic, sharedCritic } from "./critic.ts";
 import { importanceOf, penalised, sampledKl } from "./experience.ts";
 import { nextKlCoef } from "./kl.ts";
@@ -138,10 +147,12 @@ export async function createOnPolicy(
   const { weights } = updater;
 
   const referenceIsBase = o.lora !== undefined && o.refModel === undefined;
-  const fixed = referenceIsBase ? {} : unflatten(reference.parameters);
+  checkInt8Reference(o);
+  const frozen = frozenWeights(reference, o.int8Reference ?? false);
+  const fixed = referenceIsBase ? {} : frozen.arrays;
   const referenceOf = referenceIsBase
     ? baseOf
-    : (all: Tree<Tensor>): Tree<Tensor> => all.fixed as Tree<Tensor>;
+    : (all: Tree<Tensor>): Tree<Tensor> => frozen.read(all.fixed as Tree<Tensor>);
   const pass = (figure: TokenFigure, still: Tree<HostArray> = {}) =>
     createTokenPass(engine, (all, batch) => traced(tracingOf(o), () => figure(all, batch)), {
       weights: { params: trainedSpecs(parts), frozen: frozenSpecs(parts) },
@@ -228,8 +239,11 @@ export async function createOnPolicy(
       const { logProbs, importance, offset } = await oldPolicy(sequences, input);
       const refLogProbs = algorithm.reference ? await run("reference", sequences) : undefined;
       const values = algorithm.critic ? await run("values", sequences) : undefined;
-      if (isStart && refLogProbs && !o.refModel && !o.int8Rollouts)
-        checkStart(largestDifference(logProbs, refLogProbs), "of policy and reference", o.temperature);
+      const referenceOffset =
+        isStart && refLogProbs && !o.refModel ? largestDifference(logProbs, refLogProbs) : undefined;
+      if (referenceOffset !== undefined && o.int8Reference) onWarning?.(int8Offset(referenceOffset));
+      else if (referenceOffset !== undefined && !o.int8Rollouts)
+        checkStart(referenceOffset, "of policy and reference", o.temperature);
       const kl =
         refLogProbs &&
         (o.klEstimator === "exact"
@@ -274,6 +288,7 @@ export async function createOnPolicy(
       return {
         ...algorithm.metrics({ ...found, logProbs, updates, figures }),
         ...(offset !== undefined && { "val/sampling_offset": offset }),
+        ...(o.int8Reference && referenceOffset !== undefined && { "val/reference_offset": referenceOffset }),
         ...(held && { "constraint/kl": held.kl, "constraint/scale": held.scale }),
         lr: learningRate,
         episode: state.episode,

@@ -21,6 +21,8 @@ export interface AskOptions {
   readonly precomputeRefLogProbs?: boolean;
   /** Rows of a batch of the reference; by default `batchSize`. */
   readonly precomputeRefBatchSize?: number;
+  /** Hold the reference with 8-bit projections, a quarter of their size; its log-probabilities differ a little. */
+  readonly int8Reference?: boolean;
 }
 
 /** A method on runs; the batch of its loss is that of `runSpec`, with `reference` and `more` where there are such. */
@@ -73,11 +75,13 @@ export async function trainOnRuns<Row extends RunRow>(
         batchSpec: { ...(refModel ? dpoSpec(batches) : runSpec(batches)), ...more?.specs },
         rows: rowsOf(train),
         held: held && rowsOf(held),
-        fingerprint,
+        fingerprint: { ...fingerprint, ...(o.int8Reference && { int8Reference: true }) },
         async prepare({ engine, run }) {
           if (!refModel) return;
           const batchSize = o.precomputeRefBatchSize ?? o.batchSize;
-          reference = openReference(engine, refModel, { runOf, ...batches, batchSize, dir: run?.dir });
+          const { int8Reference: int8 } = o;
+          const asking = { runOf, ...batches, batchSize, dir: run?.dir, int8 };
+          reference = openReference(engine, refModel, { ...asking, onWarning: hooks.onWarning });
           if (o.precomputeRefLogProbs === false) return;
           const asked = { signal: hooks.signal, onProgress: hooks.onReference };
           for (const list of [train, held]) if (list) await reference.all(list, asked);

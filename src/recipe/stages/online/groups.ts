@@ -14,6 +14,7 @@ import {
   modelKey,
   optimizerKeys,
   positive,
+  refModelKeys,
   runKeys,
   whole,
 } from "../../keys.ts";
@@ -26,7 +27,7 @@ const d = groupDefaults;
 /** Keys of all of them; `beta` differs in its default. */
 const sharedKeys = ({ beta }: { readonly beta: number }) => ({
   model: modelKey(),
-  ref_model: modelKey("the reference (default: the model as it is at the start)"),
+  ...refModelKeys,
   reward: rewardKey,
   ...promptKeys,
   max_completion_length: count("tokens of a response, at most", {

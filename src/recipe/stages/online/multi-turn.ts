@@ -8,7 +8,7 @@ import { stageKind } from "../../stage.ts";
 import { trainingHooks, trainingOptions } from "../../training.ts";
 import { optimizedKeys } from "./online-stage.ts";
 
-const { model, ref_model, response_length, temperature, ...rest } = optimizedKeys(d);
+const { model, ref_model, int8_reference, response_length, temperature, ...rest } = optimizedKeys(d);
 const {
   reward: _reward,
   data: _data,
@@ -30,6 +30,7 @@ export const multiTurnStage = stageKind({
   keys: z.strictObject({
     model,
     ref_model,
+    int8_reference,
     environment: text("conversation, or a module: ./mine.ts#name, which makes environments", {
       default: "conversation",
     }),

@@ -8,6 +8,7 @@ import {
   modelKey,
   optimizerKeys,
   positive,
+  refModelKeys,
   runKeys,
   whole,
 } from "../../keys.ts";
@@ -20,7 +21,7 @@ type Defaults = { readonly [K in keyof typeof iterationDefaults]: string | numbe
 /** Keys of every method that samples. */
 export const iterationKeys = (d: Defaults) => ({
   model: modelKey(),
-  ref_model: modelKey("the reference (default: the model as it is at the start)"),
+  ...refModelKeys,
   reward: rewardKey,
   ...promptKeys,
   prompts_per_step: count("prompts of an iteration", { default: d.promptsPerStep }),

@@ -4,9 +4,20 @@ import { dpo } from "../../../train/dpo.ts";
 import { dpoDefaults as d } from "../../../train/dpo-options.ts";
 import { fDivergenceNames } from "../../../train/preference/divergences.ts";
 import { preferenceLossNames } from "../../../train/preference/preference-losses.ts";
-import { choice, choices, count, flag, fromZero, number, numbers, positive, share } from "../../keys.ts";
+import {
+  choice,
+  choices,
+  count,
+  flag,
+  fromZero,
+  number,
+  numbers,
+  positive,
+  refModelKeys,
+  share,
+} from "../../keys.ts";
 import { stageKind } from "../../stage.ts";
-import { nextOf, preferenceKeys, refModelKey } from "./keys.ts";
+import { nextOf, preferenceKeys } from "./keys.ts";
 import { runPairs } from "./run-on-data.ts";
 
 const lossKeys = {
@@ -38,7 +49,7 @@ export const dpoStage = stageKind({
   description: "improve a model by direct preference optimisation on pairs",
   keys: z.strictObject({
     ...preferenceKeys.before,
-    ...refModelKey,
+    ...refModelKeys,
     ...lossKeys,
     reference_free: flag("log-probabilities in place of log-ratios: no reference", {
       default: d.referenceFree,

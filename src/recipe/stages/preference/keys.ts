@@ -22,10 +22,6 @@ export const preferenceKeys = {
   }),
 };
 
-export const refModelKey = {
-  ref_model: modelKey("the reference (default: the model as it is at the start)"),
-};
-
 /** What a stage that leaves a better model says at its end. */
 export const nextOf = (output: string): string =>
   `the model is in ${output}/model; try: attune generate --model ${output} --prompt "..."`;

@@ -3,9 +3,9 @@ import { z } from "zod";
 import { labelPreflight } from "../../../data/preflight.ts";
 import { bco, bcoDefaults } from "../../../train/bco.ts";
 import { kto, ktoDefaults, ktoLossNames } from "../../../train/kto.ts";
-import { choice, fromZero, positive } from "../../keys.ts";
+import { choice, fromZero, positive, refModelKeys } from "../../keys.ts";
 import { type StageKind, stageKind } from "../../stage.ts";
-import { nextOf, preferenceKeys, refModelKey } from "./keys.ts";
+import { nextOf, preferenceKeys } from "./keys.ts";
 import { runOnData } from "./run-on-data.ts";
 
 const common = {
@@ -28,7 +28,7 @@ export const ktoStage = stageKind({
   description: "improve a model by completions that are desirable or not, each on its own (KTO)",
   keys: z.strictObject({
     ...preferenceKeys.before,
-    ...refModelKey,
+    ...refModelKeys,
     loss_type: choice(ktoLossNames as unknown as [string], "the loss", { default: ktoDefaults.lossType }),
     beta: betaKey(ktoDefaults.beta),
     ...weightKeys,
@@ -43,7 +43,7 @@ export const bcoStage = stageKind({
   description: "improve a model by classifying completions as desirable or not (BCO)",
   keys: z.strictObject({
     ...preferenceKeys.before,
-    ...refModelKey,
+    ...refModelKeys,
     beta: betaKey(bcoDefaults.beta),
     ...weightKeys,
     ...preferenceKeys.after(bcoDefaults),

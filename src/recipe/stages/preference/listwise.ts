@@ -2,9 +2,9 @@
 import { z } from "zod";
 import { rankingPreflight } from "../../../data/preflight.ts";
 import { listwiseDefaults as d, listwise } from "../../../train/listwise.ts";
-import { positive } from "../../keys.ts";
+import { positive, refModelKeys } from "../../keys.ts";
 import { stageKind } from "../../stage.ts";
-import { nextOf, preferenceKeys, refModelKey } from "./keys.ts";
+import { nextOf, preferenceKeys } from "./keys.ts";
 import { runOnData } from "./run-on-data.ts";
 
 export const listwiseStage = stageKind({
@@ -12,7 +12,7 @@ export const listwiseStage = stageKind({
   description: "improve a model by direct preference optimisation on ranked lists (Plackett-Luce)",
   keys: z.strictObject({
     ...preferenceKeys.before,
-    ...refModelKey,
+    ...refModelKeys,
     beta: positive("strength of the pull towards the reference", { default: d.beta }),
     ...preferenceKeys.after(d),
   }),

@@ -108,7 +108,8 @@ function trained(
   });
 }
 
-const dominates = (other: readonly number[], point: readonly number[]): boolean =>
+/** Whether the first point is at least as good as the second by every measure, and better by one. */
+export const dominates = (other: readonly number[], point: readonly number[]): boolean =>
   other.every((x, k) => x >= (point[k] as number)) && other.some((x, k) => x > (point[k] as number));
 
 /** Best-of-n and training have fronts of their own: they are at different distances from the model before. */

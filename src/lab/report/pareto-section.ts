@@ -6,7 +6,7 @@ import { type Html, html } from "../../runs/report/html.ts";
 import type { PageSection } from "../../runs/report/shell.ts";
 import { table } from "../../runs/report/table.ts";
 import { tiles } from "../../runs/report/tiles.ts";
-import type { ParetoFigures, WeighedFigures } from "../pareto/figures.ts";
+import { dominates, type ParetoFigures, type WeighedFigures } from "../pareto/figures.ts";
 import { weightsLabel } from "../pareto/weights.ts";
 
 const colours = { "best of n": colourOf(1), trained: colourOf(2) } as const;
@@ -44,6 +44,14 @@ function plot({ ways, start }: ParetoFigures, x: string, y: string): Html {
     return [{ way, across, up, colour, fill: way.onFront ? colour : "var(--card)" }];
   });
   const before = [start[x], start[y]];
+  // Of these two objectives alone, from left to right.
+  const courses = Object.values(colours).map((own) => {
+    const members = points.filter(({ colour }) => colour === own);
+    const placeOf = ({ across: a, up: b }: (typeof points)[number]) => [a.mean, b.mean];
+    return members
+      .filter((point) => !members.some((other) => dominates(placeOf(other), placeOf(point))))
+      .sort((a, b) => a.across.mean - b.across.mean);
+  });
   const kinds = [...new Set(points.map(({ way }) => way.how))];
   return figure(
     `${y} against ${x}`,
@@ -84,6 +92,14 @@ function plot({ ways, start }: ParetoFigures, x: string, y: string): Html {
           stroke: "colour",
           strokeOpacity: 0.35,
         }),
+        ...courses.map((course) =>
+          Plot.line(course, {
+            x: (p) => p.across.mean,
+            y: (p) => p.up.mean,
+            stroke: "colour",
+            strokeDasharray: "4,3",
+          }),
+        ),
         Plot.dot(points, {
           x: (p) => p.across.mean,
           y: (p) => p.up.mean,
@@ -105,7 +121,7 @@ function plot({ ways, start }: ParetoFigures, x: string, y: string): Html {
     }),
     {
       legend: kinds.map((name) => ({ name, colour: colours[name] })),
-      note: "Filled: on the front, by all objectives at once. Hollow: dominated. Bars: 95 % intervals. The cross: the model before.",
+      note: "Filled: on the front, by all objectives at once. Hollow: dominated. Dashed: the front of these two alone. Bars: 95 % intervals. The cross: the model before.",
     },
   );
 }

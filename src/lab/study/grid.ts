@@ -52,7 +52,10 @@ export function gridOf({ recipe, settings }: Study, dir: string): Grid {
   const named: readonly (string | undefined)[] = proxies ? Object.keys(proxies) : [undefined];
   const seeds = settings.seeds ?? [1, 2, 3];
   const varied = new Set(stagesOfArm.flatMap((names) => [...names]));
-  const sharedStages = recipe.stages.filter(({ name }) => !varied.has(name) && isNeeded(name));
+  const needed = new Set<string>();
+  for (const { name } of [...recipe.stages].reverse())
+    if (!varied.has(name) && isNeeded(name)) needed.add(name);
+  const sharedStages = recipe.stages.filter(({ name }) => needed.has(name));
   const shared: Recipe = { ...withoutMeasures(recipe), output_dir: sharedDir(dir), stages: sharedStages };
   const cells = arms.flatMap((fields, i) =>
     named.flatMap((proxy) =>
@@ -92,12 +95,16 @@ export function gridOf({ recipe, settings }: Study, dir: string): Grid {
     throw new RecipeError(`study: two cells would be called ${twice.name}; leave values that are alike out`);
   return { shared, cells };
 
-  /** Shared stages that no cell and no measure asks for need not run; all others do. */
+  /** Shared stages that nothing which runs, and no measure, asks for need not run; later stages are known by then. */
   function isNeeded(name: string): boolean {
     const asked = recipe.stages.some(
-      (stage) => stage.name !== name && referencesOf(kindOf(stage), stage.keys).some((r) => r.name === name),
+      (stage) =>
+        (varied.has(stage.name) || needed.has(stage.name)) &&
+        stage.name !== name &&
+        referencesOf(kindOf(stage), stage.keys).some((r) => r.name === name),
     );
-    const text = JSON.stringify([settings.proxy, settings.proxies, settings.gold, recipe.evaluate?.reward]);
+    const { model, proxy, proxies, gold } = settings;
+    const text = JSON.stringify([model, proxy, proxies, gold, recipe.evaluate?.reward]);
     return asked || new RegExp(`["*:,]${name}["?,]`).test(text);
   }
 }

@@ -20,6 +20,28 @@ export interface Run {
 export const runSize = ({ prompt, branches }: Run): number =>
   branches.reduce((size, branch) => size + branch.length, prompt.length);
 
+/** What a key costs a query, beside a token's projections; measured at widths of 128 to 256. */
+const keyCost = 0.003;
+
+/**
+ * How many branches share a prompt: longer rows save prompts, and cost attention.
+ *
+ * @param prompt tokens of the prompt, and `branches` of each branch
+ * @param longest tokens of the longest row there is in any case
+ */
+export function sharedBy(prompt: number, branches: readonly number[], longest: number): number {
+  const cost = (size: number) => {
+    let total = 0;
+    for (let from = 0; from < branches.length; from += size) {
+      const tokens = branches.slice(from, from + size).reduce((a, b) => a + b, prompt);
+      total += tokens * (1 + keyCost * Math.max(tokens, longest));
+    }
+    return total;
+  };
+  const sizes = branches.map((_, i) => i + 1);
+  return sizes.reduce((best, size) => (cost(size) < cost(best) ? size : best), 1);
+}
+
 /** Places of runs in rows of `length`: indices of runs, row by row. */
 export function firstFit(sizes: ArrayLike<number>, length: number): number[][] {
   const sizeOf = (run: number) => sizes[run] as number;

@@ -10,7 +10,7 @@ import { mul, type Tensor, type Tree } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { logitsOf } from "../models/model.ts";
 import { lengthOf, type TokenSequence } from "../models/response-rows.ts";
-import { packRuns, type RaggedRows, type Run, raggedRows } from "./packed-rows.ts";
+import { packRuns, type RaggedRows, type Run, raggedRows, sharedBy } from "./packed-rows.ts";
 
 export { lengthOf, perResponse, responseTokens, type TokenSequence } from "../models/response-rows.ts";
 
@@ -33,32 +33,16 @@ export function likeLengths(sequences: readonly TokenSequence[]): number[] {
   return groups.sort((a, b) => b.longest - a.longest).flatMap(({ group }) => group);
 }
 
-/** What a key costs a query, beside a token's projections; measured at widths of 128 to 256. */
-const keyCost = 0.003;
-
-/** How many responses share a prompt: longer rows save prompts, and cost attention. */
-function sharedBy(group: readonly TokenSequence[], longest: number): number {
-  const prompt = (group[0] as TokenSequence).promptIds.length - 1;
-  const cost = (size: number) => {
-    let total = 0;
-    for (let from = 0; from < group.length; from += size) {
-      const tokens = group.slice(from, from + size).reduce((n, { ids }) => n + ids.length, prompt);
-      total += tokens * (1 + keyCost * Math.max(tokens, longest));
-    }
-    return total;
-  };
-  const sizes = group.map((_, i) => i + 1);
-  return sizes.reduce((best, size) => (cost(size) < cost(best) ? size : best));
-}
-
 /** Sequences as ragged rows; the response tokens are read. */
 export function packResponses(sequences: readonly TokenSequence[]): RaggedRows {
   const longest = Math.max(...sequences.map(lengthOf));
   const runs: Run[] = [];
   const branchOf: { run: number; branch: number }[] = new Array(sequences.length);
   for (const group of byPrompt(sequences)) {
+    const [first] = group as [number];
     const size = sharedBy(
-      group.map((i) => sequences[i] as TokenSequence),
+      (sequences[first] as TokenSequence).promptIds.length - 1,
+      group.map((i) => (sequences[i] as TokenSequence).ids.length),
       longest,
     );
     for (let from = 0; from < group.length; from += size) {

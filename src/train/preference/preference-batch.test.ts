@@ -140,11 +140,37 @@ describe("the log-probabilities of a pair's responses", () => {
   });
 });
 
-it("a pair takes its prompt once, and neither response's last token, which predicts nothing", () => {
-  expect(pairs.map((pair) => runSize(pairRun(pair)))).toEqual([13, 8, 3]);
-  const { input_ids, places, owners, lengths } = collateRuns(pairs.map(pairRun));
-  expect(input_ids.shape).toEqual([3, 16]);
-  expect([...places.data].slice(0, 9).map(Number)).toEqual([5, 6, 7, 8, 9, 10, 5, 11, 12]);
-  expect([...owners.data].filter((x) => Number(x) === 0)).toHaveLength(6);
-  expect([...lengths.data]).toEqual([6, 3, 1, 8, 2, 1]); // nothing predicts a first token that no prompt precedes
+describe("the rows of pairs", () => {
+  const numbers = (array: HostArray | undefined) => Array.from(array?.data as BigInt64Array, Number);
+
+  it("are real tokens alone, without the last token of a response, which predicts nothing", () => {
+    expect(pairs.map((pair) => runSize(pairRun(pair)))).toEqual([13, 8, 3]);
+    const { ragged, picks, tokens, owners, lengths } = collateRuns(pairs.map(pairRun));
+    expect(ragged.input_ids.shape).toEqual([24]);
+    // Each hidden state is computed once: the end of a prompt predicts the first token of both responses.
+    expect(ragged.reads.shape).toEqual([19]);
+    expect(numbers(picks)).toHaveLength(21);
+    expect(numbers(picks).slice(0, 9)).toEqual([0, 1, 2, 3, 4, 5, 0, 6, 7]);
+    expect(numbers(tokens).slice(0, 9)).toEqual([20, 21, 22, 23, 24, 2, 30, 31, 2]);
+    expect(numbers(owners).filter((x) => x === 0)).toHaveLength(6);
+    expect([...(lengths.data as Float32Array)]).toEqual([6, 3, 1, 8, 2, 1]); // no prompt precedes the third
+  });
+
+  it("have the prompt of both responses once where it is long, and twice where long rows would cost more", () => {
+    const long = pair(Array(40).fill(7), Array(20).fill(9), Array(20).fill(8));
+    expect(collateRuns([pairRun(long)]).ragged.input_ids.shape).toEqual([40 + 19 + 19]);
+    const short = pair([7, 7], Array(60).fill(9), Array(60).fill(8));
+    expect(collateRuns([pairRun(short)]).ragged.input_ids.shape).toEqual([2 + 59 + 2 + 59]);
+  });
+
+  it("count the tokens of a prompt once, however often it is computed", () => {
+    const short = pair([7, 7, 6], Array(60).fill(9), Array(60).fill(8));
+    const { lengths } = collateRuns([pairRun(short)], { prompts: true });
+    expect([...(lengths.data as Float32Array)]).toEqual([60, 60, 2]);
+  });
+
+  it("may have no token that counts", async () => {
+    const model = await loadModel("test/parity/golden/models/llama");
+    expect(await sidesFrom(model, [pair([], [2], [3])])).toEqual([0, 0]);
+  });
 });

@@ -1,17 +1,17 @@
 /**
  * Prompts with their responses as batches, and the log-probabilities of those responses.
  *
- * A run is one row: the prompt once, and behind it its responses (two of a pair, any number of a ranking) as branches
- * that do not see each other. So the prompt is computed once, and no response is padded to the length of the other. A
- * response's last token predicts nothing and is left out, and only hidden states that predict a token of a response
- * reach the vocabulary.
+ * A run is a prompt and its responses (two of a pair, any number of a ranking) as branches that do not see each other,
+ * laid into ragged rows (src/data/packed-rows.ts): the real tokens alone, and a prompt once where sharing it costs less than
+ * the longer rows do. A response's last token predicts nothing and is left out. Hidden states of the last layer are those
+ * that predict a token of a response.
  *
- *     row        p0 p1 p2 | c0 c1 | r0 r1 r2        chosen c0 c1 c2, rejected r0 r1 r2 r3
+ *     run        p0 p1 p2 | c0 c1 | r0 r1 r2        chosen c0 c1 c2, rejected r0 r1 r2 r3
  *     position    0  1  2    3  4    3  4  5
- *     branch      0  0  0    1  1    2  2  2
  *     predicts       c0,r0  c1 c2   r1 r2 r3
  */
 import type { RowList } from "../../data/list.ts";
+import { packRuns, raggedArrays, raggedRows, raggedSpecs, sharedBy } from "../../data/packed-rows.ts";
 import type { Pair } from "../../data/pair.ts";
 import type { Source } from "../../data/rows.ts";
 import {
@@ -37,8 +37,9 @@ import {
   tokenLogProbs,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
-import { hiddenStates, logitFigures, tokenSpec } from "../../models/model.ts";
-import type { Rows } from "../loop/plan.ts";
+import type { RaggedBatch } from "../../models/families/ragged.ts";
+import { hiddenStates, logitFigures } from "../../models/model.ts";
+import { chunks, type Rows } from "../loop/plan.ts";
 import type { Sides } from "./preference-losses.ts";
 
 /** A prompt and its responses, as token ids. */
@@ -68,28 +69,27 @@ export interface BatchOptions {
   readonly prompts?: boolean;
 }
 
-const listSpec: TensorSpec = { dtype: "int64", shape: ["N"] };
+const listSpec: TensorSpec = { dtype: "int64", shape: ["L"] };
 const countOf = ({ columns = 2, prompts = false }: BatchOptions): number => columns + Number(prompts);
 
 /**
- * B rows of T tokens; N tokens that count; K columns. `places` are those of the hidden states [B T] that predict them,
- * `tokens` the tokens, `owners` K b + k for response k of row b; `lengths` [B, K] counts them. `discounts` are the
+ * B runs as ragged rows; L tokens that count; K columns. `picks` say which hidden states of those that are read predict
+ * them, `tokens` the tokens, `owners` K b + k for response k of run b; `lengths` [B, K] counts them. `discounts` are the
  * tokens' weights, where there are some.
  */
 export const runSpec = (options: BatchOptions = {}) =>
   ({
-    input_ids: tokenSpec(),
-    position_ids: tokenSpec(),
-    branch_ids: tokenSpec(),
-    places: listSpec,
+    ragged: raggedSpecs,
+    picks: listSpec,
     tokens: listSpec,
     owners: listSpec,
     lengths: sidesSpec(options),
-    ...(options.ldAlpha !== undefined && { discounts: { dtype: "float32", shape: ["N"] } }),
+    ...(options.ldAlpha !== undefined && { discounts: { dtype: "float32", shape: ["L"] } }),
   }) satisfies Tree<TensorSpec>;
 
-type RunArrays = Record<Exclude<keyof ReturnType<typeof runSpec>, "discounts">, HostArray> & {
-  discounts?: HostArray;
+type RunArrays = Record<"picks" | "tokens" | "owners" | "lengths", HostArray> & {
+  readonly ragged: ReturnType<typeof raggedArrays>;
+  readonly discounts?: HostArray;
 };
 
 /** A figure for each response, [B, K]. */
@@ -99,62 +99,74 @@ export const sidesSpec = (options: BatchOptions = {}): TensorSpec => ({
 });
 
 /** With what the reference says, [B, K] in nats. */
-export const dpoSpec = (options: BatchOptions = {}): Record<string, TensorSpec> => ({
+export const dpoSpec = (options: BatchOptions = {}): Tree<TensorSpec> => ({
   ...runSpec(options),
   reference: sidesSpec(options),
 });
 
-const multipleOf = 8; // fewer lengths, fewer shapes
-
-/** Tokens that a run takes in a batch. */
+/** Tokens that a run takes in a batch, when its responses share the prompt. */
 export const runSize = ({ prompt, responses }: Run): number =>
-  responses.reduce((size, { length }) => size + Math.max(0, length - 1), prompt.length);
+  responses.reduce((size, ids) => size + branchOf(ids).length, prompt.length);
+
+const branchOf = (ids: Int32Array): Int32Array => ids.subarray(0, Math.max(0, ids.length - 1));
+
+/** Where the responses of runs stand among the tokens of a batch. */
+function laidOut(runs: readonly Run[]) {
+  const alone = runs.flatMap(({ prompt, responses }) =>
+    responses.map((ids) => prompt.length + branchOf(ids).length),
+  );
+  const longest = Math.max(1, ...alone);
+  const parts = runs.flatMap(({ prompt, responses }, row) => {
+    const lengths = responses.map((ids) => branchOf(ids).length);
+    return chunks([...responses.keys()], sharedBy(prompt.length, lengths, longest)).map((columns) => ({
+      row,
+      columns,
+      run: { prompt, branches: columns.map((column) => branchOf(responses[column] as Int32Array)) },
+    }));
+  });
+  // Runs without a token make no batch of their own.
+  const some = alone.some((size) => size > 0) ? [] : [{ prompt: [0], branches: [] }];
+  const packed = packRuns([...parts.map(({ run }) => run), ...some]);
+  return { packed, parts };
+}
 
 /** The arrays of `runSpec`. */
 export function collateRuns(runs: readonly Run[], options: BatchOptions = {}): RunArrays {
   const { columns = 2, ldAlpha, prompts = false } = options;
   const count = countOf(options);
-  const length = Math.ceil(Math.max(1, ...runs.map(runSize)) / multipleOf) * multipleOf;
-  const shape = [runs.length, length];
-  const [input_ids, position_ids, branch_ids] = [0, 0, 0].map(() => new BigInt64Array(runs.length * length));
-  const lists: Record<"places" | "tokens" | "owners", number[]> = { places: [], tokens: [], owners: [] };
+  const { packed, parts } = laidOut(runs);
+  const lists: Record<"picks" | "tokens" | "owners", number[]> = { picks: [], tokens: [], owners: [] };
   const discounts: number[] = [];
   const lengths = new Float32Array(runs.length * count);
-  for (const [row, { prompt, responses }] of runs.entries()) {
-    let at = row * length;
-    const put = (id: number, position: number, branch: number) => {
-      (input_ids as BigInt64Array)[at] = BigInt(id);
-      (position_ids as BigInt64Array)[at] = BigInt(position);
-      (branch_ids as BigInt64Array)[at] = BigInt(branch);
-      return at++;
-    };
-    const counts = (place: number, id: number, column: number, weight = 1) => {
-      lists.places.push(place);
-      lists.tokens.push(id);
-      lists.owners.push(count * row + column);
-      if (ldAlpha !== undefined) discounts.push(weight);
-      (lengths[count * row + column] as number)++;
-    };
-    prompt.forEach((id, i) => {
-      if (prompts && i > 0) counts(at - 1, id, columns);
-      put(id, i, 0);
-    });
-    const endOfPrompt = prompt.length > 0 ? at - 1 : undefined;
+  const reads = new Map<number, number>();
+  const counts = (token: number, id: number, owner: number, weight = 1) => {
+    if (!reads.has(token)) reads.set(token, reads.size);
+    lists.picks.push(reads.get(token) as number);
+    lists.tokens.push(id);
+    lists.owners.push(owner);
+    if (ldAlpha !== undefined) discounts.push(weight);
+    (lengths[owner] as number)++;
+  };
+  for (const [k, { row, columns: members }] of parts.entries()) {
+    const { prompt, responses } = runs[row] as Run;
+    const starts = packed.starts[k] as (typeof packed.starts)[number];
+    if (prompts && members[0] === 0)
+      for (let i = 1; i < prompt.length; i++)
+        counts(starts.prompt + i - 1, prompt[i] as number, count * row + columns);
     const shared = Math.min(...responses.map((ids) => ids.length));
-    for (const [column, ids] of responses.entries()) {
-      let place = endOfPrompt;
-      for (const [i, id] of ids.entries()) {
-        if (place !== undefined) counts(place, id, column, i < shared ? 1 : ldAlpha);
-        if (i < ids.length - 1) place = put(id, prompt.length + i, column + 1);
+    for (const [b, column] of members.entries()) {
+      const begin = starts.branches[b] as number;
+      for (const [i, id] of (responses[column] as Int32Array).entries()) {
+        if (i === 0 && prompt.length === 0) continue; // nothing predicts it
+        const from = i === 0 ? starts.prompt + prompt.length - 1 : begin + i - 1;
+        counts(from, id, count * row + column, i < shared ? 1 : ldAlpha);
       }
     }
   }
   const list = (values: readonly number[]) => hostArray("int64", [values.length], values);
   return {
-    input_ids: hostArray("int64", shape, input_ids as BigInt64Array),
-    position_ids: hostArray("int64", shape, position_ids as BigInt64Array),
-    branch_ids: hostArray("int64", shape, branch_ids as BigInt64Array),
-    places: list(lists.places),
+    ragged: raggedArrays(raggedRows(packed, reads.size > 0 ? [...reads.keys()] : [0])),
+    picks: list(lists.picks),
     tokens: list(lists.tokens),
     owners: list(lists.owners),
     lengths: hostArray("float32", [runs.length, count], lengths),
@@ -215,20 +227,20 @@ export function responseFigures(
   batch: Tree<Tensor>,
   { weighted = false }: { readonly weighted?: boolean } = {},
 ): ResponseFigures {
-  const { input_ids, position_ids, branch_ids, places, tokens, owners, lengths } = batch as Record<
-    keyof RunArrays,
+  const { picks, tokens, owners, lengths } = batch as Record<
+    "picks" | "tokens" | "owners" | "lengths",
     Tensor
   >;
   const discounts = batch.discounts as Tensor | undefined;
-  const hidden = hiddenStates(config, params, { input_ids, position_ids, branch_ids }); // [B T, C]
+  const hidden = hiddenStates(config, params, batch.ragged as unknown as RaggedBatch); // [M, C]
   const { logProbs, aligned } = logitFigures(
     config,
     params,
-    gather(hidden, places),
+    gather(hidden, picks),
     { rows: { tokens } },
     (logits, own) => {
-      const logProbs = tokenLogProbs(logits, own.tokens); // [N]
-      const collision = () => logSumExp(mul(logSoftmax(stopGradient(logits)), 2)); // [N, 1]
+      const logProbs = tokenLogProbs(logits, own.tokens); // [L]
+      const collision = () => logSumExp(mul(logSoftmax(stopGradient(logits)), 2)); // [L, 1]
       const aligned = () => sub(stopGradient(logProbs), reshape(collision(), own.tokens.shape));
       return { logProbs, ...(weighted && { aligned: aligned() }) } as Record<"logProbs" | "aligned", Tensor>;
     },

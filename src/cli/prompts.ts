@@ -9,19 +9,25 @@ import { linesOf } from "./lines.ts";
 
 export type Prompt = Text;
 
+/** A prompt, and the columns of its row. */
+export interface PromptRow {
+  readonly prompt: Prompt;
+  readonly row?: Readonly<Record<string, unknown>>;
+}
+
 /**
  * The prompts of a file: a line each, or rows of JSON with `prompt`, `messages` or `text`.
  *
  * @throws DataError with file and line
  */
-export async function readPrompts(path: string): Promise<Prompt[]> {
+export async function readPrompts(path: string): Promise<PromptRow[]> {
   if (!/\.(jsonl|ndjson|json)(\.gz)?$/i.test(path)) {
     const prompts = linesOf(await readFile(path, "utf8")).filter((line) => line.trim() !== "");
     if (prompts.length === 0)
       throw new DataError(`${path}: prompts are required, one a line; the file has none`);
-    return prompts;
+    return prompts.map((prompt) => ({ prompt }));
   }
-  const prompts: Prompt[] = [];
+  const prompts: PromptRow[] = [];
   for await (const { value, source } of readRawRows(path)) {
     const row = Object(value) as Record<string, unknown>;
     const prompt = row.prompt ?? row.messages ?? row.text;
@@ -29,7 +35,7 @@ export async function readPrompts(path: string): Promise<Prompt[]> {
       Array.isArray(prompt) && prompt.length > 0 && prompt.every((m) => typeof m?.content === "string");
     if (typeof prompt !== "string" && !isChat)
       throw new DataError(`${showSource(source)}: prompt, messages or text is required; correct the row`);
-    prompts.push(prompt as Prompt);
+    prompts.push({ prompt: prompt as Prompt, row });
   }
   return prompts;
 }

@@ -17,6 +17,11 @@ export function register(program: Command): void {
     .option("--chat", "a prompt is the user's message in a conversation")
     .option("--chat-template <name>", "chatml, human-assistant, plain, or a file (default: the model's)")
     .option("--n <n>", "completions of each prompt", positiveInteger, 1)
+    .option("--best-of <n>", "of n completions each, the one that --reward scores best", positiveInteger)
+    .option(
+      "--reward <spec>",
+      "what scores completions: a reward model, ./module.ts, rule:NAME, a URL, a sum",
+    )
     .option("--batch-size <n>", "completions that are computed together", positiveInteger, 64);
   addSamplingOptions(command, { maxNewTokens: 64 }).action(
     lazily(async () => (await import("./generate-run.ts")).runGenerate),

@@ -52,6 +52,11 @@ export interface RewardOptions
   readonly headDropout?: number;
   /** Weight of the squared norm of a margin's gradient by the tokens' embeddings; a step then takes twice as long. Default 0. */
   readonly gradientPenalty?: number;
+  /**
+   * Weight of the chosen response's likelihood beside the loss, which keeps the hidden states those of a language model
+   * (Yang et al. 2024). Default 0.
+   */
+  readonly sftCoefficient?: number;
   /** Save what usual responses look like with the model, so that unusual ones can be penalised (reward/unusual.ts). Default false. */
   readonly featureStatistics?: boolean;
   /** Save mean and std with the model, so that its scores have mean 0 and std 1 on some responses. Default true. */
@@ -82,6 +87,7 @@ export const rewardDefaults = {
   labelSmoothing: 0,
   headDropout: 0,
   gradientPenalty: 0,
+  sftCoefficient: 0,
   featureStatistics: false,
   ...combineDefaults,
 } as const satisfies Partial<RewardOptions>;

@@ -86,7 +86,7 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
   const held =
     o.evalData === undefined
       ? undefined
-      : await pairTask({ ...o, data: o.evalData, gradientPenalty: 0 }, place);
+      : await pairTask({ ...o, data: o.evalData, gradientPenalty: 0, sftCoefficient: 0 }, place);
   const normalizeRows =
     o.normalizeData === undefined
       ? undefined
@@ -133,6 +133,7 @@ export async function reward(options: RewardOptions, hooks: RewardHooks = {}): P
         ...(o.labelSmoothing > 0 && { labelSmoothing: o.labelSmoothing }),
         ...(isDropping && { headDropout: o.headDropout }),
         ...(o.gradientPenalty > 0 && { gradientPenalty: o.gradientPenalty }),
+        ...(o.sftCoefficient > 0 && { sftCoefficient: o.sftCoefficient }),
         ...task.layout,
       },
       finish,
@@ -159,6 +160,8 @@ function checkRewardOptions(o: FullOptions): void {
     throw new TrainError(`head_dropout: a share from 0 to below 1 is required, got ${o.headDropout}`);
   if (!(o.gradientPenalty >= 0))
     throw new TrainError(`gradient_penalty: a number of at least 0 is required, got ${o.gradientPenalty}`);
+  if (!(o.sftCoefficient >= 0))
+    throw new TrainError(`sft_coefficient: a number of at least 0 is required, got ${o.sftCoefficient}`);
   const refuse = (what: string, why: string) => {
     throw new TrainError(`${what}: ${why}`);
   };
@@ -169,6 +172,11 @@ function checkRewardOptions(o: FullOptions): void {
     );
   if (o.objectives && o.lossType !== "bradley_terry")
     refuse("objectives", "pairs are required, loss_type bradley_terry");
+  if (o.sftCoefficient > 0 && o.lossType !== "bradley_terry")
+    refuse(
+      "sft_coefficient",
+      "pairs are required, loss_type bradley_terry: it makes the chosen answer likelier",
+    );
   if (o.gradientPenalty > 0 && o.lossType !== "bradley_terry")
     refuse(
       "gradient_penalty",

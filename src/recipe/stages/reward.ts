@@ -76,6 +76,10 @@ export const rewardStage = stageKind({
     gradient_penalty: fromZero("weight of the squared norm of a margin's gradient by the embeddings", {
       default: d.gradientPenalty,
     }),
+    sft_coefficient: fromZero(
+      "weight of the chosen answer's likelihood, which keeps the model one of language",
+      { default: d.sftCoefficient },
+    ),
     feature_statistics: flag("save what usual responses look like, for unusual_penalty of a reward", {
       default: d.featureStatistics,
     }),

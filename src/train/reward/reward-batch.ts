@@ -22,6 +22,7 @@ import { tokenSpec } from "../../models/model.ts";
 import { readsApart } from "../../models/towers.ts";
 import { type Pooling, poolingOf } from "../../reward/pooling.ts";
 import type { Rows } from "../loop/plan.ts";
+import { collateChosen, languageSpec } from "./language-term.ts";
 import { collateObjectives } from "./reward-objectives.ts";
 
 /** What of a model a batch depends on, and what pairs bring besides their tokens. */
@@ -34,6 +35,8 @@ export interface PairLayout {
   readonly tie: boolean;
   /** Objectives that have labels of their own. */
   readonly objectives?: readonly string[];
+  /** The chosen responses' tokens are predicted too (language-term.ts). */
+  readonly language?: boolean;
 }
 
 export const layoutOf = (
@@ -60,9 +63,11 @@ export const rewardSpec = ({
   margin,
   tie,
   objectives,
+  language,
   ...layout
 }: PairLayout): Record<string, TensorSpec> => ({
   ...groupSpec(2, layout),
+  ...(language && languageSpec),
   ...(objectives && { objectives: { dtype: "float32", shape: [objectives.length, "B"] } as const }),
   ...(margin && { margin: perPair }),
   ...(tie && { tie: perPair }),
@@ -172,10 +177,12 @@ export function shapeOf(group: ResponseGroup, { encoder, apart }: TokenLayout) {
 
 /** The arrays of `rewardSpec`. */
 export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Record<string, HostArray> {
-  const { margin, tie, objectives } = layout;
+  const { margin, tie, objectives, language } = layout;
   const perPair = (of: (pair: Pair) => number) => hostArray("float32", [pairs.length], pairs.map(of));
+  const tokens = collateGroups(pairs.map(groupOf), 2, layout);
   return {
-    ...collateGroups(pairs.map(groupOf), 2, layout),
+    ...tokens,
+    ...(language && collateChosen(pairs, tokens.places as HostArray)),
     ...(objectives && { objectives: collateObjectives(pairs, objectives) }),
     ...(margin && { margin: perPair((pair) => pair.margin ?? 0) }),
     ...(tie && { tie: perPair((pair) => (pair.tie ? 1 : 0)) }),

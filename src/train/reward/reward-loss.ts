@@ -36,12 +36,15 @@ import { promptParameters, readsApart } from "../../models/towers.ts";
 import { type PairLossOptions, pairLoss } from "../../reward/bradley-terry.ts";
 import { towerFeatures } from "../../reward/towers.ts";
 import type { Loss } from "../loop/step.ts";
+import { withLanguageTerm } from "./language-term.ts";
 import { promptBatch } from "./reward-batch.ts";
 import { objectivesLoss } from "./reward-objectives.ts";
 
 export interface RewardLossOptions extends PairLossOptions {
   /** Weight of the squared norm of the margin's gradient by the tokens' embeddings. Default 0. */
   readonly gradientPenalty?: number | undefined;
+  /** Weight of the chosen response's likelihood (language-term.ts). Default 0. */
+  readonly sftCoefficient?: number | undefined;
   /** Names of the heads where each has labels of its own. */
   readonly objectives?: readonly string[] | undefined;
 }
@@ -55,8 +58,10 @@ export function groupStates(
   params: Tree<Tensor>,
   batch: Tree<Tensor>,
   slots: number | string,
+  /** Of the responses' tokens, where they are known already. */
+  hidden?: Tensor,
 ): Tensor {
-  const responses = pooledRuns(config, params, batch, slots);
+  const responses = pooledRuns(config, params, batch, slots, hidden);
   if (!readsApart(config)) return responses;
   const prompts = promptBatch(batch as Record<string, Tensor>);
   const read = pooledRuns(config, promptParameters(config, params), prompts, 1); // [B, C]
@@ -70,10 +75,10 @@ function pooledRuns(
   params: Tree<Tensor>,
   batch: Tree<Tensor>,
   slots: number | string,
+  hidden = hiddenStates(config, params, batch as unknown as TokenBatch), // [R T, C]
 ): Tensor {
   const { places, weights } = batch as Record<string, Tensor | undefined>;
   const all = `${slots}*B`;
-  const hidden = hiddenStates(config, params, batch as unknown as TokenBatch); // [R T, C]
   return weights
     ? matmul(reshape(weights, [all, hidden.shape[0] as Dim]), hidden)
     : gather(hidden, reshape(places as Tensor, [all]));
@@ -107,18 +112,19 @@ export function headScores(
 export const rewardLoss =
   (config: ModelConfig, options: RewardLossOptions = {}): Loss =>
   (params: Tree<Tensor>, batch: Tree<Tensor>) => {
-    const { gradientPenalty = 0, objectives } = options;
+    const { gradientPenalty = 0, sftCoefficient = 0, objectives } = options;
     const { margin, tie, num_items, keep, input_ids } = batch as Record<string, Tensor | undefined>;
     const items = num_items as Tensor;
     const tokens = gradientPenalty > 0 ? embeddedTokens(config, params, input_ids as Tensor) : undefined;
-    const states = groupStates(
-      config,
-      tokens?.params ?? params,
-      tokens ? { ...batch, input_ids: tokens.input_ids } : batch,
-      2,
-    );
+    const read = tokens ? { ...batch, input_ids: tokens.input_ids } : batch;
+    const hidden = hiddenStates(config, tokens?.params ?? params, read as unknown as TokenBatch); // [R T, C]
+    const states = groupStates(config, tokens?.params ?? params, read, 2, hidden);
     const heads = headScores(config, params, states, 2, keep); // K of [2, B]
-    const penalised = (result: ReturnType<Loss>): ReturnType<Loss> => {
+    const penalised = (plain: ReturnType<Loss>): ReturnType<Loss> => {
+      const result =
+        sftCoefficient > 0
+          ? withLanguageTerm(plain, sftCoefficient, { config, params, hidden, batch })
+          : plain;
       if (!tokens) return result;
       const leads = mul(addAll(heads.map((head) => sum(lead(head)))), 1 / heads.length);
       const [slope] = gradientOf(leads, [tokens.embeddings]) as [Tensor];

@@ -13,6 +13,7 @@ import { TrainError } from "../errors.ts";
 import type { Rows } from "../loop/plan.ts";
 import type { Loss } from "../loop/step.ts";
 import type { RewardLossType, RewardOptions, rewardDefaults } from "../reward-options.ts";
+import { checkLanguageTerm } from "./language-term.ts";
 import { layoutOf, type PairLayout, rewardRows, rewardSpec } from "./reward-batch.ts";
 import { rankingLoss, rankingRows, rankingSpec, ratingLoss, ratingRows, ratingSpec } from "./reward-lists.ts";
 import { rewardLoss } from "./reward-loss.ts";
@@ -56,7 +57,12 @@ export async function pairTask(
   const dataset = o.objectives ? read : countedTies(read, o.ties, onWarning);
   const { pairs } = dataset;
   const objectives = o.objectives && [...o.objectives.filter((name) => name !== overall), overall];
-  const layout: PairLayout = { ...layoutOf(config, factsOf(pairs)), ...(objectives && { objectives }) };
+  const layout: PairLayout = {
+    ...layoutOf(config, factsOf(pairs)),
+    ...(objectives && { objectives }),
+    ...(o.sftCoefficient > 0 && { language: true }),
+  };
+  if (layout.language) checkLanguageTerm(config, layout);
   const { objectives: _, ...shown } = layout;
   return {
     dataset,

@@ -7,7 +7,11 @@ import type { Engine } from "../graph/index.ts";
 import { createEngine } from "../graph/node.ts";
 import { loadModel, type Model } from "../models/load.ts";
 import { dpo } from "./dpo.ts";
+import { expertIteration } from "./expert-iteration.ts";
+import { grpo } from "./grpo.ts";
 import type { TrainerOptions } from "./loop/trainer-options.ts";
+import { nashMd } from "./nash-md.ts";
+import { onlineDpo } from "./online-dpo.ts";
 import { ppo } from "./ppo.ts";
 import { pretrain } from "./pretrain.ts";
 import { reward } from "./reward.ts";
@@ -37,6 +41,25 @@ const rollouts = {
   numPpoEpochs: 1,
 };
 
+const groups = {
+  ...rollouts,
+  maxCompletionLength: 8,
+  numGenerations: 2,
+  batchSize: 8,
+  numPpoEpochs: undefined,
+};
+const online = {
+  ...rollouts,
+  numPpoEpochs: undefined,
+  reward: (batch: readonly { readonly completion: string }[]) =>
+    batch.map(
+      ({ completion }) => (completion.match(/[aeiou]/g)?.length ?? 0) / Math.max(1, completion.length),
+    ),
+  promptsPerStep: 4,
+  beta: 0.1,
+};
+const kept = { numGenerations: 4, terminatedOnly: false };
+
 type Ended = { readonly model: Model; readonly metrics: Readonly<Record<string, number>> };
 const trainers: Record<string, (options: TrainerOptions) => Promise<Ended>> = {
   pretrain: (options) => pretrain({ ...options, model, data: rows, evalData }),
@@ -44,6 +67,10 @@ const trainers: Record<string, (options: TrainerOptions) => Promise<Ended>> = {
   reward: (options) => reward({ ...options, ...pairs, model, normalizeRewards: false }),
   dpo: (options) => dpo({ ...options, ...pairs, model }),
   ppo: (options) => ppo({ ...options, ...rollouts, model }),
+  grpo: (options) => grpo({ ...options, ...groups, model }),
+  "online-dpo": (options) => onlineDpo({ ...options, ...online, model }),
+  "nash-md": (options) => nashMd({ ...options, ...online, model }),
+  "expert-iteration": (options) => expertIteration({ ...options, ...online, ...kept, model }),
 };
 
 const basics: TrainerOptions = { batchSize: 4, maxSteps: 3, evalSteps: 3, learningRate: 1e-3, seed: 7 };

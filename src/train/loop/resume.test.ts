@@ -7,9 +7,12 @@ import type { Engine } from "../../graph/index.ts";
 import { createEngine } from "../../graph/node.ts";
 import { loadModel, type Model } from "../../models/load.ts";
 import { dpo } from "../dpo.ts";
+import { grpo } from "../grpo.ts";
 import { ppo } from "../ppo.ts";
 import { pretrain } from "../pretrain.ts";
+import { reinforce } from "../reinforce.ts";
 import { reward } from "../reward.ts";
+import { rloo } from "../rloo.ts";
 import { sft } from "../sft.ts";
 import { preferences, rows, sentences, tinyModel } from "../tiny.fixture.ts";
 import type { TrainerHooks, TrainerOptions } from "./trainer-options.ts";
@@ -59,6 +62,18 @@ const trainers: Record<string, Train> = {
     ppo({ ...options, model, prompts, reward: longer, responseLength: 8, numPpoEpochs: 2 }, hooks),
   "ppo, with a moving average": (model, options, hooks) =>
     ppo({ ...options, model, prompts, reward: longer, responseLength: 8, emaDecay: 0.9 }, hooks),
+  ...Object.fromEntries(
+    Object.entries({ reinforce, rloo, grpo }).flatMap(([method, run]) =>
+      [undefined, { r: 2 }].map((lora): [string, Train] => [
+        `${method}${lora ? " of an adapter" : ""}`,
+        (model, options, hooks) => {
+          const groups = { ...(method !== "reinforce" && { numGenerations: 2 }), ...(lora && { lora }) };
+          const given = { prompts, reward: longer, maxCompletionLength: 8, beta: 0.05, ...groups };
+          return run({ ...options, ...given, model }, hooks);
+        },
+      ]),
+    ),
+  ),
 };
 
 /** Metrics that are not times. */
@@ -94,6 +109,7 @@ describe.each(Object.entries(trainers))("%s", (name, train) => {
     expect(began).toMatchObject({ step: 2, totalSteps: 4, tokens: expect.any(Number) });
     expect((began as { tokens: number }).tokens).toBeGreaterThan(0);
     expect(rest.model.parameters).toEqual(whole.model.parameters);
+    expect(rest.model.adapter?.parameters).toEqual(whole.model.adapter?.parameters);
     expect(rest.critic?.parameters).toEqual(whole.critic?.parameters);
     expect(await logged(at("halves"))).toEqual(await logged(at("whole")));
     expect((await loadModel(at("halves"))).parameters).toEqual(rest.model.parameters);

@@ -8,6 +8,7 @@
 import {
   type Dim,
   div,
+  gather,
   type HostArray,
   hostArray,
   mul,
@@ -18,9 +19,9 @@ import {
   tokenLogProbs,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
+import { logitFigures } from "../../models/model.ts";
 import {
   choosingPlaces,
-  chosenLogits,
   hiddenOf,
   responseTokens,
   rowSpecs,
@@ -41,7 +42,10 @@ export const weightedLoss =
       Tensor
     >;
     const hidden = hiddenOf(config, params, input_ids);
-    const logProbs = tokenLogProbs(chosenLogits(config, params, hidden, places, inverse_temperature), tokens);
+    const rows = { rows: { tokens }, scale: inverse_temperature };
+    const { logProbs } = logitFigures(config, params, gather(hidden, places), rows, (logits, own) => ({
+      logProbs: tokenLogProbs(logits, own.tokens),
+    }));
     return { loss: div(sum(mul(logProbs, weights)), batch.num_items as Tensor) };
   };
 

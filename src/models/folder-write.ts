@@ -73,7 +73,7 @@ async function checkSpace(parent: string, { bytes }: FolderKind): Promise<void> 
   if (blocks === 0) return; // a file system that is no disk, such as /proc: writing there tells what is wrong
   if (bytes > bavail * bsize)
     throw new CheckpointError(
-      `${parent}: the disk is full: the checkpoint needs ${megabytes(bytes)}, ${megabytes(bavail * bsize)} are free; nothing was changed`,
+      `${parent}: the disk is full: ${megabytes(bytes)} are needed, ${megabytes(bavail * bsize)} are free; nothing was changed`,
     );
 }
 

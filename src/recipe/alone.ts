@@ -1,8 +1,11 @@
 /** One stage without a recipe: what the command of its trainer runs. */
-import { basename } from "node:path";
+import { access } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { Engine } from "../graph/index.ts";
 import { loadModel } from "../models/load.ts";
 import type { OpenedReward } from "../reward/reward.ts";
+import { makeFolder } from "../runs/make-folder.ts";
+import { RecipeError } from "./errors.ts";
 import { rewardOf } from "./rewards.ts";
 import type { StageContext, StageKeys, StageKind, StageResult } from "./stage.ts";
 import { writeStageCard } from "./stage-card.ts";
@@ -12,6 +15,18 @@ export type AloneOptions = Pick<
   "dir" | "signal" | "resume" | "overwrite" | "onStart" | "onStep" | "note"
 > & { readonly engine: Engine };
 
+/** A stage that makes rows has no run folder: its own is made here, and its rows are not replaced unasked. */
+async function placeForRows({ rows = "pairs.jsonl" }: StageKind, { dir, overwrite }: AloneOptions) {
+  await makeFolder(dir);
+  const path = join(dir, rows);
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (isThere && !overwrite)
+    throw new RecipeError(`${path} is there already; choose another folder, or --overwrite replaces it`);
+}
+
 /** Runs a stage in a folder of its own; rewards that it opens are closed at the end. */
 export async function runStageAlone(
   kind: StageKind,
@@ -20,6 +35,7 @@ export async function runStageAlone(
 ): Promise<StageResult> {
   const { engine, signal } = options;
   const opened: OpenedReward[] = [];
+  if (!kind.leavesModel) await placeForRows(kind, options);
   try {
     const result = await kind.run(keys, {
       ...options,
@@ -35,7 +51,7 @@ export async function runStageAlone(
       },
     });
     const { model } = result;
-    if (result.reason !== "stopped" && model && result.members === undefined)
+    if (result.reason !== "stopped" && kind.leavesModel && model && result.members === undefined)
       await writeStageCard(options.dir, {
         name: basename(options.dir),
         kind,

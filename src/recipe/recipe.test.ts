@@ -63,6 +63,12 @@ describe("a recipe", () => {
     );
     expect(refusal("stages: { x: { model: a } }")).toMatch(/mine.yaml: x: trainer is required: one of/);
     expect(refusal("stages: { sft: { model: a } }")).toBe("mine.yaml: sft: data is required");
+    expect(refusal("stages: { ppo: { model: a, data: b, reward: [0.5*rule:lenght, judge] } }")).toMatch(
+      /mine.yaml: ppo.reward: rule lenght: there is no such rule; did you mean length/,
+    );
+    expect(refusal(`${good}evaluate: { prompts: p, reward: "length_band?mim=3" }`)).toMatch(
+      /mine.yaml: evaluate.reward: .*no option mim; did you mean min/,
+    );
     expect(refusal("seed: 1")).toMatch(/at least one named stage/);
     expect(refusal("- 1")).toMatch(/a recipe is required/);
     expect(refusal("stages: {")).toMatch(/mine.yaml: .*line 1/);

@@ -18,6 +18,7 @@ import { count, flag, fromZero, object, positive, share, text, texts, whole } fr
 import { type Override, withOverrides } from "./overrides.ts";
 import { promptReadingKeys } from "./prompts.ts";
 import { referencesOf } from "./references.ts";
+import { checkReward } from "./reward-check.ts";
 import { repeatKey, unrolled } from "./rounds.ts";
 import type { StageKeys, StageKind } from "./stage.ts";
 import { stageKinds } from "./stages/index.ts";
@@ -136,7 +137,8 @@ export interface Recipe extends Omit<Top, "base" | "name" | "seed" | "output_dir
 export function parseYaml(content: string, source: string): Record<string, unknown> {
   const document = parseDocument(content, { prettyErrors: true, merge: true });
   const [problem] = document.errors;
-  if (problem) throw new RecipeError(`${source}: ${problem.message.split("\n")[0]}`);
+  if (problem)
+    throw new RecipeError(`${source}: ${(problem.message.split("\n")[0] as string).replace(/:$/, "")}`);
   const value = document.toJS() as unknown;
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new RecipeError(`${source}: a recipe is required, with stages; got ${JSON.stringify(value)}`);
@@ -217,9 +219,12 @@ export function checkRecipe(fields: Record<string, unknown>, source: string): Re
       );
     const { push_to_hub: repo, ...keys } = stageKeys(inRecipes(kind), stage, where);
     checkOrder(kind, keys, { where, known, all: Object.keys(stages) });
+    if (keys.reward !== undefined) checkReward(keys.reward, `${where}.reward`);
     known.push(name);
     return { name, trainer: kind.name, keys, ...(typeof repo === "string" && { push_to_hub: repo }) };
   });
+  if (checked.evaluate?.reward !== undefined)
+    checkReward(checked.evaluate.reward, `${source}: evaluate.reward`);
   const { push_to_hub, ...rest } = checked;
   const name = checked.name ?? nameOf(source);
   return {

@@ -18,8 +18,7 @@ const usualNames = ["default", "reward"];
  */
 export async function moduleReward(path: string, exported?: string, baseDir = "."): Promise<Reward> {
   const file = resolve(baseDir, path);
-  if (!existsSync(file))
-    throw new RewardError(`reward ${path}: no such file (${file})`, { wrongUsage: true });
+  if (!existsSync(file)) throw new RewardError(`reward ${path}: no such file (${file})`);
   if (/\.m?ts$/.test(file)) eraseTypes();
   let module: Record<string, unknown>;
   try {
@@ -36,7 +35,6 @@ export async function moduleReward(path: string, exported?: string, baseDir = ".
     throw new RewardError(
       `reward ${path}: ${exported === undefined ? "a function as default export, or under the name reward," : `an exported function ${exported}`} is required, ` +
         `${names.length === 0 ? "there is none" : `it exports ${names.join(", ")}`}${meant === undefined ? "" : `; name one: ${path}#${meant}`}`,
-      { wrongUsage: true },
     );
   }
   return module[name] as Reward;

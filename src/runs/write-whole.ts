@@ -14,7 +14,7 @@ export async function writeWhole(path: string, content: string): Promise<void> {
     await rename(fresh, path);
   } catch (error) {
     await rm(fresh, { force: true }).catch(() => {});
-    throw error;
+    throw Object.assign(error as Error, { path }); // not that of the file beside it, and none from a write
   }
 }
 

@@ -1,6 +1,7 @@
 /** The work of `attune run`: reads a recipe, runs its stages, shows each, and says where the report is. */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { AttuneError } from "../../graph/errors.ts";
 import { didYouMean } from "../../graph/nearest.ts";
 import {
   OverrideError,
@@ -58,7 +59,7 @@ export async function recipeFrom(operands: readonly string[]): Promise<Recipe> {
   const [name, ...fields] = operands;
   if (name === undefined || name.startsWith("--"))
     throw new UsageError(
-      `run: a recipe is required: a YAML file, or one of ${(await recipeNames()).join(", ")}`,
+      `run: a recipe is required${name === undefined ? "" : ` before ${name}`}: a YAML file, or one of ${(await recipeNames()).join(", ")}`,
     );
   const path = await recipePath(name);
   const plain = await readRecipeFile(path).catch((error: unknown) => {
@@ -76,14 +77,14 @@ export async function recipeFrom(operands: readonly string[]): Promise<Recipe> {
 }
 
 async function recipePath(name: string): Promise<string> {
-  const isFile = (path: string) =>
-    stat(path).then(
-      (found) => found.isFile(),
-      () => false,
-    );
-  if (await isFile(name)) return name;
+  const found = await stat(name).catch(() => undefined);
+  if (found?.isFile()) return name;
   const box = await recipeNames();
   if (box.includes(name)) return boxedRecipe(name);
+  if (found)
+    throw new RecipeError(
+      `${name}: a recipe's file is required, this is a folder; --resume ${name} goes on with a run`,
+    );
   throw new RecipeError(`${name}: no such recipe${didYouMean(name, box)}`);
 }
 
@@ -139,6 +140,11 @@ export async function showRun(
         `the report: ${report}`,
       ].join("\n"),
     );
+  } catch (error) {
+    // What stands in a recipe is no wrong use of the command line, whoever refuses it.
+    if (error instanceof AttuneError && error.wrongUsage)
+      throw new RecipeError(`${recipe.name}: ${error.message}`, { cause: error });
+    throw error;
   } finally {
     await engine.dispose();
   }

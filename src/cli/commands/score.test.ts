@@ -113,6 +113,25 @@ describe("attune score", () => {
     await engine.dispose();
   });
 
+  it("says what each token adds: by leaving it out, what the score loses; by gradient, its first order", async () => {
+    const data = write("attributed.jsonl", [{ text: "The cat sleeps." }]);
+    const score = async (...more: string[]) =>
+      (await json("score", "--model", at("judge"), "--data", data, ...more)).rows[0];
+    const { score: whole, tokens } = await score("--attribute", "leave_one_out");
+    expect(tokens.map(({ token }: { token: string }) => token).join("")).toContain("The cat sleeps.");
+    const [first] = tokens;
+    const rest = write("rest.jsonl", [{ text: "The cat sleeps.".slice(first.token.length) }]);
+    const without = (await json("score", "--model", at("judge"), "--data", rest)).rows[0].score;
+    expect(first.weight).toBeCloseTo(whole - without, 4);
+
+    const plain = await score("--attribute");
+    expect(plain).toEqual(await score("--attribute", "gradient"));
+    expect(plain.tokens).toHaveLength(tokens.length);
+    expect(plain.tokens).not.toEqual(tokens);
+    const { stdout } = await attune("score", "--model", at("judge"), "--data", data, "--attribute");
+    expect(stdout.split("\n")[1]).toMatch(/[+-]\d\.\d\d \| /);
+  });
+
   it("refuses what it cannot do in one line", async () => {
     const data = write("one.jsonl", [{ text: "a" }]);
     const refusals: [string[], number, RegExp][] = [
@@ -126,6 +145,8 @@ describe("attune score", () => {
       [["--reward", "rule:length_band?mim=3", "--data", data], 2, /no option mim; did you mean min\?/],
       [["--model", at("policy"), "--data", data], 1, /a reward model with one score is required/],
       [["--reward", "length", "--data", write("bad.jsonl", [{ prompt: "a" }])], 1, /bad\.jsonl:1: /],
+      [["--reward", "length", "--data", data, "--attribute"], 2, /--attribute needs --model/],
+      [["--reward", "./none.ts", "--data", data], 1, /none\.ts: no such file/],
       [["--reward", "rouge", "--data", data], 1, /each row needs the column reference/],
     ];
     for (const [argv, code, message] of refusals) {

@@ -78,10 +78,15 @@ async function studyFrom(options: Options, operands: readonly string[], complete
   if (name === undefined || name.startsWith("--"))
     return complete(await usage(() => withoutRecipe(options, operands)));
   const path = await pathOf(name);
-  await readStudyFile(path).catch((error: unknown) => {
-    if (!(error instanceof RecipeError)) throw error;
-  });
-  return complete(await usage(() => readStudyFile(path, { overrides: overridesOf(options, rest) })));
+  const isSound = await readStudyFile(path).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof RecipeError) return false;
+      throw error;
+    },
+  );
+  const read = async () => readStudyFile(path, { overrides: overridesOf(options, rest) });
+  return complete(await (isSound ? usage(read) : read())); // what stands in the file is no wrong usage
 }
 
 /** What is wrong with the command line is wrong usage. */

@@ -5,6 +5,7 @@ import { RecipeError, stageKeys, stageKinds } from "../../recipe/index.ts";
 import type { StageKind } from "../../recipe/stage.ts";
 import { checkPush, pushToHub } from "../../runs/hub-push.ts";
 import type { CliContext } from "../context.ts";
+import { counted } from "../counted.ts";
 import { openEngine } from "../engine.ts";
 import { UsageError } from "../failure.ts";
 import { stageDisplay } from "../stage-display.ts";
@@ -53,15 +54,19 @@ export async function runTrainer(context: CliContext, name: string, options: Opt
     const seconds = (performance.now() - started) / 1000;
     const { steps, reason, best, metrics } = result;
     if (reason === "stopped") {
-      context.note(`stopped after step ${steps}; the checkpoint is in ${output}, --resume goes on`);
+      context.note(
+        kind.leavesModel
+          ? `stopped after step ${steps}; the checkpoint is in ${output}, --resume goes on`
+          : "stopped; nothing was written",
+      );
       return;
     }
     const early = reason === "no improvement" ? ", stopped early" : "";
     const last = kind.shown.find((metric) => metrics[metric] !== undefined);
     const lines = [
       last === undefined
-        ? `the run had been finished after ${steps} steps`
-        : `${steps} steps in ${seconds.toFixed(0)} s${early}: ${last} ${(metrics[last] as number).toFixed(4)}`,
+        ? `the run had been finished after ${counted(steps, "step")}`
+        : `${counted(steps, "step")} in ${seconds.toFixed(0)} s${early}: ${last} ${(metrics[last] as number).toFixed(4)}`,
       ...(best
         ? [
             `best ${String(keys.metric_for_best_model ?? "eval_loss")} ${best.value.toFixed(4)} at step ${best.step}`,

@@ -15,6 +15,7 @@ import { RecipeError } from "../errors.ts";
 import { count, fromZero, object, text, texts, whole } from "../keys.ts";
 import { promptReadingKeys } from "../prompts.ts";
 import { parseYaml, worldKeys } from "../recipe.ts";
+import { checkReward } from "../reward-check.ts";
 import { validated } from "../validate.ts";
 
 /** What can be measured, each with what it needs beside models. */
@@ -106,6 +107,8 @@ export function readSuite(content: string, { source }: { readonly source: string
   const { baseline = models[0] as string, rewards } = fields;
   if (!models.includes(baseline))
     throw new RecipeError(`${source}: baseline: one of ${models.join(", ")} is required, got ${baseline}`);
+  for (const [reward, specification] of Object.entries(rewards ?? {}))
+    checkReward(specification, `${source}: rewards.${reward}`);
   const has = {
     prompts: fields.prompts !== undefined,
     rewards: fields.prompts !== undefined && Object.keys(rewards ?? {}).length > 0,

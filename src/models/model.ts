@@ -29,7 +29,7 @@ import { type RaggedBatch, raggedSequence } from "./families/ragged.ts";
 import { type Attend, gridSequence } from "./families/sequence.ts";
 import { tiedHead } from "./quantize.ts";
 import { featureWidth, promptEncoderShapes, readsApart } from "./towers.ts";
-import { tracing } from "./tracing.ts";
+import { logitsChunkOf, tracing } from "./tracing.ts";
 
 /** One batch of token rows. */
 export interface TokenBatch {
@@ -178,18 +178,23 @@ export function logitFigures<R extends Record<string, Tensor>, K extends string>
   { rows, scale }: { readonly rows: R; readonly scale?: Tensor },
   fn: (logits: Tensor, rows: R) => Record<K, Tensor>,
 ): Record<K, Tensor> {
-  const { logitsChunk } = tracing();
+  const [count] = hidden.shape;
+  const chunk = logitsChunkOf(
+    tracing().logitsChunk,
+    config.vocabSize,
+    typeof count === "number" ? count : undefined,
+  );
   const of = (part: Tensor, projection: Tensor, own: R) => {
     const logits = matmul(part, projection, { transposeB: true });
     return fn(scale ? mul(logits, scale) : logits, own);
   };
   const projection = outputProjection(config, params);
-  if (logitsChunk === undefined) return of(hidden, projection, rows);
+  if (chunk === undefined) return of(hidden, projection, rows);
   return inChunks(
     ({ hidden: part, ...own }, shared) => of(part as Tensor, shared.projection, own as unknown as R),
     { ...rows, hidden },
     { projection },
-    logitsChunk,
+    chunk,
   );
 }
 

@@ -8,8 +8,29 @@
 export interface Tracing {
   /** The inner values of every layer are computed again when its gradient is wanted; only its input is kept. */
   readonly recompute?: boolean | undefined;
-  /** Rows of logits that are there at a time; all when left out. */
-  readonly logitsChunk?: number | undefined;
+  /** Rows of logits that are there at a time; all when left out, by the size of the vocabulary when "auto". */
+  readonly logitsChunk?: number | "auto" | undefined;
+}
+
+/** Logits that are there at a time where nobody says how many: 64 MB of them. */
+const logitsAtOnce = 2 ** 24;
+/** Up to this vocabulary a step's logits are no more than its activations, and chunks only cost time. */
+const smallVocabulary = 4096;
+
+/**
+ * Rows of logits at a time: as asked, or for "auto" as many as 64 MB hold, in 64s; undefined for all.
+ *
+ * @param rows how many there are at most, where that is known: no more than fit at once need no chunks
+ */
+export function logitsChunkOf(
+  asked: Tracing["logitsChunk"],
+  vocabSize: number,
+  rows = Number.POSITIVE_INFINITY,
+): number | undefined {
+  if (asked !== "auto") return asked;
+  if (vocabSize <= smallVocabulary) return undefined;
+  const size = Math.max(64, 64 * Math.floor(logitsAtOnce / vocabSize / 64));
+  return rows <= size ? undefined : size;
 }
 
 let current: Tracing = {};

@@ -21,18 +21,21 @@ interface Told {
   readonly aliases?: readonly string[];
   /** On the command line several values stand in one, between commas. */
   readonly commas?: boolean;
+  /** A word that may stand in the place of a number. */
+  readonly word?: string;
 }
 
 const told = <T extends z.ZodType>(
   schema: T,
   description: string,
-  { default: value, aliases, commas }: Told = {},
+  { default: value, aliases, commas, word }: Told = {},
 ) =>
   schema.optional().meta({
     description,
     ...(value !== undefined && { default: value }),
     ...(aliases && { aliases }),
     ...(commas && { commas }),
+    ...(word !== undefined && { word }),
   });
 
 export const text = (description: string, rest?: Told) => told(z.string().min(1), description, rest);
@@ -42,6 +45,9 @@ export const positive = (description: string, rest?: Told) => told(z.number().po
 export const fromZero = (description: string, rest?: Told) => told(z.number().min(0), description, rest);
 export const share = (description: string, rest?: Told) => told(z.number().min(0).max(1), description, rest);
 export const count = (description: string, rest?: Told) => told(z.int().min(1), description, rest);
+/** A count, or a word that says how it is found. */
+export const countOr = <const W extends string>(word: W, description: string, rest?: Told) =>
+  told(z.union([z.int().min(1), z.literal(word)]), description, { ...rest, word });
 export const whole = (description: string, rest?: Told) => told(z.int().min(0), description, rest);
 export const choice = <const T extends readonly [string, ...string[]]>(
   names: T,
@@ -142,7 +148,7 @@ export const runKeys = (d: Defaults) => ({
   gradient_checkpointing: flag("compute each layer again in the backward pass instead of keeping it", {
     default: d.gradientCheckpointing,
   }),
-  logits_chunk_size: count("rows of logits that are in memory at a time (default: all)"),
+  logits_chunk_size: countOr("auto", "rows of logits that are in memory at a time, or auto (default: all)"),
   save_steps: count("steps between checkpoints (default: a tenth of all)"),
   save_total_limit: count("checkpoints that are kept", { default: d.saveTotalLimit }),
   memory_check: flag("refuse to start when a step seems not to fit into memory", { default: true }),

@@ -103,6 +103,14 @@ describe.each(Object.entries(trainers))("%s", (name, train) => {
     expect(largest(values(plain.model), values(again.model))).toBeLessThan(2e-5);
   });
 
+  it("takes auto for the rows of logits, and refuses other words", async () => {
+    const [plain, auto] = [await run({}), await run({ logitsChunkSize: "auto" })];
+    expect(auto.metrics.loss).toBe(plain.metrics.loss); // a small vocabulary needs no chunks: the same graph
+    await expect(run({ logitsChunkSize: "some" as "auto" })).rejects.toThrow(
+      /logits_chunk_size: a whole number of at least 1, or "auto", is required, got some/,
+    );
+  });
+
   it("computes logits in chunks that do not divide the rows, and ends where it would end without", async () => {
     const [plain, chunked] = [await run({}), await run({ logitsChunkSize: 7 })];
     expect(largest(values(plain.model), values(chunked.model))).toBeLessThan(2e-5);

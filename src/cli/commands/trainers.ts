@@ -74,11 +74,13 @@ export function optionOf(key: string, schema: Described, { required }: Pick<Stag
     default: value,
     aliases = [],
     commas,
+    word,
   } = (schema.meta() ?? {}) as {
     description?: string;
     default?: unknown;
     aliases?: readonly string[];
     commas?: boolean;
+    word?: string;
   };
   const name = key.replaceAll("_", "-");
   const description = alone(sentence);
@@ -91,12 +93,20 @@ export function optionOf(key: string, schema: Described, { required }: Pick<Stag
     return new Option(value === true ? `--no-${name}` : `--${name}`, flagText(description, value));
   const option = new Option(`${long} <${placeholder(inner)}>`, told);
   if (commas) option.argParser(listOf);
+  else if (word !== undefined) option.argParser((text) => numberOr(word, schema, text));
   else if (type === "enum") option.choices(Object.values((inner as z.ZodEnum).enum) as string[]);
   else if (type === "number")
     option.argParser((text) => checked(schema, text === "" ? Number.NaN : Number(text)));
   else if (type === "union") option.argParser(repeated);
   else if (type === "object") option.argParser(fieldsOf);
   return required.includes(key) ? option.makeOptionMandatory() : option;
+}
+
+/** A number as the key's schema has it, or the word. */
+function numberOr(word: string, schema: z.ZodType, text: string): number | string {
+  const value = text === word ? word : Number(text);
+  if (schema.safeParse(value).success) return value;
+  throw new InvalidArgumentError(`A whole number of at least 1, or ${word}, is required.`);
 }
 
 /** Values between commas, numbers as numbers. */

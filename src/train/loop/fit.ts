@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Engine, HostArray, TensorSpec, Tree } from "../../graph/index.ts";
 import { createEngine } from "../../graph/node.ts";
 import { loadModel, type Model } from "../../models/load.ts";
+import { logitsChunkOf } from "../../models/tracing.ts";
 import { packing, schedule } from "../../optim/index.ts";
 import { type Fingerprint, openRun, type RunFolder } from "../../runs/run-folder.ts";
 import { TrainError } from "../errors.ts";
@@ -81,8 +82,10 @@ export async function fitRows<Row, Held = Row>(
       "early_stopping_patience: held-out rows are required, there are none; give eval_data, or leave it out",
     );
   const trainable = trainableOf(model, o.lora, o.seed);
-  const loss = tracedLoss(withFrozen(chosenLoss(task, o), trainable), o);
   const plan = planOf(rows, o);
+  const most = plan.largest.rows * plan.largest.length;
+  const logitsChunkSize = logitsChunkOf(o.logitsChunkSize, model.config.vocabSize, most);
+  const loss = tracedLoss(withFrozen(chosenLoss(task, o), trainable), { ...o, logitsChunkSize });
   const optimizer = optimizerOf(o);
   if (o.memoryCheck)
     checkMemory(stepSize(model, trainable, optimizer, { ...o, ...plan.largest }), o.memoryCheck);

@@ -13,6 +13,7 @@ import { flatten, sizeOf, type TensorSpec } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import { families } from "../../models/families/index.ts";
 import type { Model, Parameters } from "../../models/load.ts";
+import { logitsChunkOf } from "../../models/tracing.ts";
 import type { Optimizer } from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
 import { specsOf, type Trainable } from "./trainable.ts";
@@ -29,7 +30,7 @@ export interface StepSize {
   /** Tokens of its longest row. */
   readonly length: number;
   readonly gradientCheckpointing?: boolean | undefined;
-  readonly logitsChunkSize?: number | undefined;
+  readonly logitsChunkSize?: number | "auto" | undefined;
 }
 
 /** Bytes of a step at its peak, without the process itself. */
@@ -43,7 +44,8 @@ export function estimateMemory(step: StepSize): number {
   const scores = numHeads * length;
   const layer = 14 * hiddenSize + (isGated ? 5 : 3) * intermediateSize + scores;
   const layers = step.gradientCheckpointing ? numLayers * hiddenSize + layer : numLayers * layer;
-  const logits = 3 * vocabSize * Math.min(tokens, step.logitsChunkSize ?? tokens);
+  const chunk = logitsChunkOf(step.logitsChunkSize, vocabSize, tokens) ?? tokens;
+  const logits = 3 * vocabSize * Math.min(tokens, chunk);
   const weights = (5 + optimizerCopies) * parameters + 2 * frozen;
   return 4 * (weights + logits + tokens * (layers + 3 * scores));
 }
@@ -72,7 +74,7 @@ export function checkMemory(step: StepSize, check: MemoryCheck, available = avai
   throw new TrainError(
     `a step takes about ${gigabytes(needed)} of memory (${(step.parameters / 1e6).toFixed(1)}M parameters, ` +
       `${step.batchSize} rows of ${step.length} tokens), ${gigabytes(available)} are free; lower the batch size ` +
-      "(and raise gradient accumulation) or the maximal length, turn on gradient checkpointing, or go on at your own risk with --no-memory-check",
+      "(and raise gradient accumulation) or the maximal length, turn on gradient checkpointing, set logits_chunk_size: auto, or go on at your own risk with --no-memory-check",
   );
 }
 

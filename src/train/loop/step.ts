@@ -23,7 +23,7 @@ export type Loss = (params: Tree<Tensor>, batch: Tree<Tensor>) => { loss: Tensor
 /** What of a trainer's options decides how its models are traced. */
 export interface TracingOptions {
   readonly gradientCheckpointing?: boolean | undefined;
-  readonly logitsChunkSize?: number | undefined;
+  readonly logitsChunkSize?: number | "auto" | undefined;
 }
 
 export const tracingOf = ({

@@ -93,8 +93,8 @@ export interface TrainerOptions {
   readonly overwrite?: boolean;
   /** The backward pass computes each layer again from its input instead of keeping its inner values. */
   readonly gradientCheckpointing?: boolean;
-  /** Rows of logits that are in memory at a time, forward and backward; by default all. */
-  readonly logitsChunkSize?: number;
+  /** Rows of logits that are in memory at a time, forward and backward; by default all, "auto" for about 64 MB of them. */
+  readonly logitsChunkSize?: number | "auto";
   /** Refuse to start when a step is estimated not to fit into memory. Default true. A function is told the bytes instead. */
   readonly memoryCheck?: MemoryCheck;
   /** In place of the trainer's own loss. */
@@ -219,8 +219,9 @@ export function checkOptions(options: TrainerOptions): void {
   };
   for (const name of atLeastOne) {
     const value = options[name];
-    if (value !== undefined && !(Number.isInteger(value) && value >= 1))
-      refuse(name, "a whole number of at least 1");
+    if (value === undefined || (name === "logitsChunkSize" && value === "auto")) continue;
+    if (!(Number.isInteger(value) && Number(value) >= 1))
+      refuse(name, `a whole number of at least 1${name === "logitsChunkSize" ? ', or "auto",' : ""}`);
   }
   for (const name of notNegative) {
     const value = options[name];

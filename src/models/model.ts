@@ -29,7 +29,7 @@ import { type RaggedBatch, raggedSequence } from "./families/ragged.ts";
 import { type Attend, gridSequence } from "./families/sequence.ts";
 import { tiedHead } from "./quantize.ts";
 import { featureWidth, promptEncoderShapes, readsApart } from "./towers.ts";
-import { logitsChunkOf, tracing } from "./tracing.ts";
+import { logitsChunkOf, project, tracing } from "./tracing.ts";
 
 /** One batch of token rows. */
 export interface TokenBatch {
@@ -161,7 +161,7 @@ export function outputProjection(config: ModelConfig, params: Tree<Tensor>): Ten
 
 /** Logits [N, V] of hidden rows [N, C]. */
 export const logitsOf = (config: ModelConfig, params: Tree<Tensor>, hidden: Tensor): Tensor =>
-  matmul(hidden, outputProjection(config, params), { transposeB: true });
+  project(hidden, outputProjection(config, params), { transposeB: true });
 
 /**
  * Figures of rows of logits, each [N], such as the log-probability of a token. Where the trace asks for chunks, only so
@@ -185,7 +185,7 @@ export function logitFigures<R extends Record<string, Tensor>, K extends string>
     typeof count === "number" ? count : undefined,
   );
   const of = (part: Tensor, projection: Tensor, own: R) => {
-    const logits = matmul(part, projection, { transposeB: true });
+    const logits = project(part, projection, { transposeB: true });
     return fn(scale ? mul(logits, scale) : logits, own);
   };
   const projection = outputProjection(config, params);

@@ -1,15 +1,28 @@
 /**
  * How a model is traced, for whoever traces it: what the backward pass computes again instead of keeping it.
  *
- * These settings change no value, only what is in memory when. A model's functions are called from many losses, so they
- * are a property of the trace and not an argument of each: `traced(settings, fn)` holds while `fn` runs, which is
- * synchronous.
+ * These settings change no value, only what is in memory when; half precision alone rounds. A model's functions are called
+ * from many losses, so they are a property of the trace and not an argument of each: `traced(settings, fn)` holds while
+ * `fn` runs, which is synchronous.
  */
+import { cast, matmul, type Tensor } from "../graph/index.ts";
+
 export interface Tracing {
   /** The inner values of every layer are computed again when its gradient is wanted; only its input is kept. */
   readonly recompute?: boolean | undefined;
   /** Rows of logits that are there at a time; all when left out, by the size of the vocabulary when "auto". */
   readonly logitsChunk?: number | "auto" | undefined;
+  /** Products of the projections are computed in half precision, forward and backward. */
+  readonly half?: boolean | undefined;
+}
+
+/**
+ * A product of activations with a weight, in half precision where the trace asks for it: both factors are rounded, and the
+ * result is single again. The gradients are computed the same way, so weights stay, and are updated, in single precision.
+ */
+export function project(x: Tensor, weight: Tensor, options: { readonly transposeB?: boolean } = {}): Tensor {
+  if (!current.half || x.dtype !== "float32") return matmul(x, weight, options);
+  return cast(matmul(cast(x, "float16"), cast(weight, "float16"), options), "float32");
 }
 
 /** Logits that are there at a time where nobody says how many: 64 MB of them. */

@@ -13,6 +13,13 @@ export { type AdamOptions, adam, adamw, matricesOnly } from "./adamw.ts";
 export { averageOf, withAverage } from "./average.ts";
 export { clipByGlobalNorm, clipFactor, globalNorm } from "./clip.ts";
 export { type LionOptions, lion, lionBetas } from "./lion.ts";
+export {
+  type LossScaleOptions,
+  lossScaleMetrics,
+  lossScaleOf,
+  lossScaleStateOf,
+  withLossScale,
+} from "./loss-scale.ts";
 export { branch, type Optimizer, type State, type Updated, type UpdateSettings } from "./optimizer.ts";
 export { type Packing, packing } from "./pack.ts";
 export { type ScheduleName, type ScheduleOptions, schedule, scheduleNames } from "./schedules.ts";

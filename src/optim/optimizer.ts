@@ -11,6 +11,8 @@ export interface UpdateSettings {
   learningRate: Tensor;
   /** A scalar that multiplies every gradient, such as the factor that clips their norm; 1 when left out. */
   gradientScale?: Tensor;
+  /** The norm of all gradients, for optimisers that leave out steps where it is not finite. */
+  norm?: Tensor;
 }
 
 export interface Updated {

@@ -126,6 +126,9 @@ export const courseKeys = (d: Defaults) => ({
   }),
   max_steps: count("steps; wins over num_train_epochs"),
   group_by_length: flag("rows of like length share a batch", { default: true }),
+  fp16: flag("products in half precision, weights in single, the loss scaled; on WebGPU and CUDA", {
+    default: false,
+  }),
 });
 
 /** Held-out rows and what is made of them. */

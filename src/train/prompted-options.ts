@@ -9,6 +9,7 @@ import { checkOptions, type TrainerOptions, trainerDefaults } from "./loop/train
 
 /** What concerns rows that are there before training, and their evaluation. */
 type OfRows =
+  | "fp16"
   | "loss"
   | "groupByLength"
   | "evalBatchSize"

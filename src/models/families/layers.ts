@@ -28,7 +28,7 @@ import {
   where,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../config/config.ts";
-import { tracing } from "../tracing.ts";
+import { project, tracing } from "../tracing.ts";
 
 /** The weights of a part of the model, by the names below it. */
 export interface Weights {
@@ -54,10 +54,10 @@ export function weightsOf(flat: Readonly<Record<string, Tensor>>, prefix = ""): 
 
 /** x W' + b with W [out, in] as PyTorch's Linear keeps it. */
 export const linear = (w: Weights, x: Tensor): Tensor =>
-  adapted(w, x, matmul(x, w("weight"), { transposeB: true }));
+  adapted(w, x, project(x, w("weight"), { transposeB: true }));
 
 /** x W + b with W [in, out], the layout of GPT-2's Conv1D. */
-export const conv1d = (w: Weights, x: Tensor): Tensor => adapted(w, x, matmul(x, w("weight")));
+export const conv1d = (w: Weights, x: Tensor): Tensor => adapted(w, x, project(x, w("weight")));
 
 /**
  * Adds the bias, and the low-rank update of an adapter where the weights hold one (see adapters/lora.ts): the scaling

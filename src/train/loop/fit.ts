@@ -19,6 +19,7 @@ import { type Loss, tracedLoss } from "./step.ts";
 import { frozenIn, specsOf, type Trainable, trainableOf, withFrozen } from "./trainable.ts";
 import {
   type Course,
+  checkHalf,
   checkOptions,
   optimizerOf,
   type TrainerHooks,
@@ -107,6 +108,7 @@ export async function fitRows<Row, Held = Row>(
       );
     onStart?.({ totalSteps, step: from?.step ?? 0, tokens: from?.state.num_tokens ?? 0 });
     const engine = o.engine ?? (own = await createEngine({ provider: o.provider, threads: o.threads }));
+    checkHalf(o, engine.provider);
     await task.prepare?.({ engine, run });
     const frozen = await frozenIn(engine, trainable);
     const best = bestModel(trainable, run);
@@ -217,11 +219,12 @@ const courseOf = (
     weightDecay,
     maxGradNorm,
     emaDecay,
+    fp16,
   }: Pick<
     Required<TrainerOptions>,
     "learningRate" | "lrSchedulerType" | "optimizer" | "weightDecay" | "maxGradNorm"
   > &
-    Pick<TrainerOptions, "emaDecay">,
+    Pick<TrainerOptions, "emaDecay" | "fp16">,
   totalSteps: number,
   warmupSteps: number,
 ): Fingerprint => ({
@@ -232,6 +235,7 @@ const courseOf = (
   weightDecay,
   maxGradNorm,
   ...(emaDecay !== undefined && { emaDecay }),
+  ...(fp16 && { fp16 }),
   ...(!lrSchedulerType.startsWith("constant") && { totalSteps }),
 });
 

@@ -167,7 +167,9 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       const turned = dialArrays(dials, state.dials);
       const micro = batch.micro.map((arrays) => ({ ...arrays, ...turned }));
       const measured = summary(await stepper.step(micro, batch.items, learning_rate));
-      checkFinite(measured, state.step + 1, batch, options.rescue);
+      // With a scaled loss such a step was left out, and the next is made with half the scale.
+      const isSkipped = isSkippedStep(measured);
+      if (!isSkipped) checkFinite(measured, state.step + 1, batch, options.rescue);
       state.step++;
       if (dials)
         state.dials = await dials.next(state.dials as Figures, {
@@ -195,6 +197,10 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     await stepper.free();
   }
 }
+
+/** A step that a loss scale has left out, while the scale can still fall. */
+const isSkippedStep = ({ loss_scale: scale, grad_norm: norm }: Metrics): boolean =>
+  scale !== undefined && scale > 1 && !Number.isFinite(norm);
 
 function checkFinite(metrics: Metrics, step: number, batch: StepBatch, rescue: () => string): void {
   const bad = ["loss", "grad_norm"].find((name) => !Number.isFinite(metrics[name]));

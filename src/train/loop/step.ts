@@ -6,8 +6,10 @@ import {
   compile,
   compileScan,
   type Dim,
+  div,
   keepIfFinite,
   mapTree,
+  mul,
   type Program,
   type Tensor,
   type TensorSpec,
@@ -15,7 +17,14 @@ import {
   valueAndGrad,
 } from "../../graph/index.ts";
 import { type Tracing, traced } from "../../models/tracing.ts";
-import { clipFactor, globalNorm, type Optimizer, type Packing } from "../../optim/index.ts";
+import {
+  clipFactor,
+  globalNorm,
+  lossScaleMetrics,
+  lossScaleOf,
+  type Optimizer,
+  type Packing,
+} from "../../optim/index.ts";
 
 /** Computes a scalar loss, and figures to report beside it, from parameters and one batch. */
 export type Loss = (params: Tree<Tensor>, batch: Tree<Tensor>) => { loss: Tensor; metrics?: Tree<Tensor> };
@@ -24,12 +33,14 @@ export type Loss = (params: Tree<Tensor>, batch: Tree<Tensor>) => { loss: Tensor
 export interface TracingOptions {
   readonly gradientCheckpointing?: boolean | undefined;
   readonly logitsChunkSize?: number | "auto" | undefined;
+  readonly fp16?: boolean | undefined;
 }
 
 export const tracingOf = ({
   gradientCheckpointing: recompute,
   logitsChunkSize: logitsChunk,
-}: TracingOptions): Tracing => ({ recompute, logitsChunk });
+  fp16: half,
+}: TracingOptions): Tracing => ({ recompute, logitsChunk, half });
 
 /** The same loss, whose models are traced as the options say. */
 export const tracedLoss =
@@ -43,6 +54,24 @@ export interface StepOptions {
   maxGradNorm?: number;
 }
 
+/** Loss, metrics and gradients, these multiplied by the scale of the loss where there is one. */
+export function scaledGradients(
+  loss: Loss,
+  params: Tree<Tensor>,
+  batch: Tree<Tensor>,
+  scale: Tensor | undefined,
+): { loss: Tensor; metrics: Tree<Tensor>; gradients: Tree<Tensor> } {
+  let metrics: Tree<Tensor> = {};
+  let plain: Tensor | undefined;
+  const [value, gradients] = valueAndGrad((p: Tree<Tensor>) => {
+    const result = loss(p, batch);
+    metrics = result.metrics ?? {};
+    plain = result.loss;
+    return scale ? mul(result.loss, scale) : result.loss;
+  })(params);
+  return { loss: scale ? (plain as Tensor) : value, metrics, gradients };
+}
+
 /** (parameters, optimiser state, batch, {learning_rate}) to the next parameters and state, and metrics. */
 export function trainStep(loss: Loss, { optimizer, maxGradNorm }: StepOptions) {
   return (
@@ -51,19 +80,18 @@ export function trainStep(loss: Loss, { optimizer, maxGradNorm }: StepOptions) {
     batch: Tree<Tensor>,
     rate: Tree<Tensor>,
   ): Tree<Tensor> => {
-    let metrics: Tree<Tensor> = {};
-    const [value, gradients] = valueAndGrad((p: Tree<Tensor>) => {
-      const result = loss(p, batch);
-      metrics = result.metrics ?? {};
-      return result.loss;
-    })(params);
-    const norm = globalNorm(gradients);
+    const scale = lossScaleOf(state);
+    const { loss: value, metrics, gradients } = scaledGradients(loss, params, batch, scale);
+    const raw = globalNorm(gradients);
+    const norm = scale ? div(raw, scale) : raw;
     // Every update waits for the norm, hence for every gradient, so parameters can be overwritten in place.
-    const gradientScale = clipFactor(norm, maxGradNorm ?? Number.MAX_VALUE);
+    const clipping = clipFactor(norm, maxGradNorm ?? Number.MAX_VALUE);
+    const gradientScale = scale ? div(clipping, scale) : clipping;
     const learningRate = rate.learning_rate as Tensor;
+    const next = optimizer.update(gradients, state, params, { learningRate, gradientScale, norm });
     return {
-      ...optimizer.update(gradients, state, params, { learningRate, gradientScale }),
-      metrics: { ...metrics, loss: value, grad_norm: norm },
+      ...next,
+      metrics: { ...metrics, loss: value, grad_norm: norm, ...lossScaleMetrics(scale, next.state) },
     };
   };
 }

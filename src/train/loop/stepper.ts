@@ -6,8 +6,10 @@ import {
   add,
   compile,
   type Dim,
+  div,
   type Engine,
   type Executable,
+  greater,
   type HostArray,
   hostArray,
   mapTree,
@@ -17,13 +19,22 @@ import {
   type TensorSpec,
   type Tree,
   type Value,
-  valueAndGrad,
+  where,
   zerosArray,
   zipTree,
 } from "../../graph/index.ts";
-import { averageOf, clipFactor, globalNorm, type Packing, packing } from "../../optim/index.ts";
+import {
+  averageOf,
+  clipFactor,
+  globalNorm,
+  lossScaleMetrics,
+  lossScaleOf,
+  lossScaleStateOf,
+  type Packing,
+  packing,
+} from "../../optim/index.ts";
 import { addMetrics, numbersOf } from "./metrics.ts";
-import { compileTrainStep, type Loss, packedLoss, type StepOptions } from "./step.ts";
+import { compileTrainStep, type Loss, packedLoss, type StepOptions, scaledGradients } from "./step.ts";
 
 export interface StepperOptions extends StepOptions {
   readonly engine: Engine;
@@ -114,7 +125,7 @@ export async function createStepper(options: StepperOptions): Promise<Stepper> {
           params,
           sums,
           withItems(arrays, items),
-          { keep: scalarOf(i === 0 ? 0 : 1) },
+          { keep: scalarOf(i === 0 ? 0 : 1), ...lossScaleStateOf(state) },
         ]);
         sums = out.gradients as Tree<Value>;
         addMetrics(metrics, numbersOf(out.metrics as Tree<Value>));
@@ -149,30 +160,38 @@ function accumulating(options: StepperOptions, specs: Tree<TensorSpec>) {
   const { engine, loss, optimizer, maxGradNorm } = options;
   const { provider } = engine;
   const addUp = compile(
-    (params, sums, micro, { keep }) => {
-      let metrics: Tree<Tensor> = {};
-      const [value, gradients] = valueAndGrad((p: Tree<Tensor>) => {
-        const result = loss(p, micro);
-        metrics = result.metrics ?? {};
-        return result.loss;
-      })(params);
+    (params, sums, micro, { keep, ...scaling }) => {
+      const scale = lossScaleOf(scaling);
+      const { loss: value, metrics, gradients } = scaledGradients(loss, params, micro, scale);
+      const keeps = greater(keep as Tensor, 0);
       return {
-        // The first micro-batch of a step multiplies the last step's sum by 0.
-        gradients: zipTree(sums, gradients, (s, g) => add(mul(s, keep as Tensor), g)),
+        // The first micro-batch of a step begins the sum anew, whatever the last one's was: 0 times infinity is none.
+        gradients: zipTree(sums, gradients, (s, g) =>
+          scale ? add(where(keeps, s, 0), g) : add(mul(s, keep as Tensor), g),
+        ),
         metrics: { loss: value, ...metrics },
       };
     },
-    [specs, specs, microSpecs(options), { keep: scalarSpec }] as const,
+    [
+      specs,
+      specs,
+      microSpecs(options),
+      { keep: scalarSpec, ...lossScaleStateOf(optimizer.init(specs)) },
+    ] as const,
     { provider, donate: { gradients: 1 } },
   );
   const update = compile(
     (params, state, sums, rate) => {
-      const norm = globalNorm(sums);
+      const scale = lossScaleOf(state);
+      const raw = globalNorm(sums);
+      const norm = scale ? div(raw, scale) : raw;
+      const clipping = clipFactor(norm, maxGradNorm ?? Number.MAX_VALUE);
       const next = optimizer.update(sums, state, params, {
         learningRate: rate.learning_rate as Tensor,
-        gradientScale: clipFactor(norm, maxGradNorm ?? Number.MAX_VALUE),
+        gradientScale: scale ? div(clipping, scale) : clipping,
+        norm,
       });
-      return { ...next, metrics: { grad_norm: norm } };
+      return { ...next, metrics: { grad_norm: norm, ...lossScaleMetrics(scale, next.state) } };
     },
     [specs, optimizer.init(specs), specs, { learning_rate: scalarSpec }] as const,
     { provider, donate: { params: 0, state: 1 } },

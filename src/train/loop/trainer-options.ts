@@ -14,6 +14,7 @@ import {
   type ScheduleName,
   sgd,
   withAverage,
+  withLossScale,
 } from "../../optim/index.ts";
 import { TrainError } from "../errors.ts";
 import type { StepReport } from "./loop.ts";
@@ -95,6 +96,11 @@ export interface TrainerOptions {
   readonly gradientCheckpointing?: boolean;
   /** Rows of logits that are in memory at a time, forward and backward; by default all, "auto" for about 64 MB of them. */
   readonly logitsChunkSize?: number | "auto";
+  /**
+   * Products in half precision, forward and backward, with weights in single precision and a scale of the loss that
+   * adapts itself; where the provider has such products (WebGPU, CUDA).
+   */
+  readonly fp16?: boolean;
   /** Refuse to start when a step is estimated not to fit into memory. Default true. A function is told the bytes instead. */
   readonly memoryCheck?: MemoryCheck;
   /** In place of the trainer's own loss. */
@@ -190,8 +196,9 @@ const adamOptions = (o: OptimizerOptions) => ({
 /** The optimiser that the options name, with a moving average of the weights where they ask for one. */
 export function optimizerOf(options: TrainerOptions & EpsilonPlacement): Optimizer {
   const o = withDefaults(trainerDefaults, options);
-  const optimizer = optimizers[o.optimizer](o);
-  return o.emaDecay === undefined ? optimizer : withAverage(optimizer, o.emaDecay);
+  const plain = optimizers[o.optimizer](o);
+  const optimizer = o.emaDecay === undefined ? plain : withAverage(plain, o.emaDecay);
+  return o.fp16 ? withLossScale(optimizer) : optimizer;
 }
 
 const atLeastOne = [
@@ -206,6 +213,18 @@ const atLeastOne = [
   "earlyStoppingPatience",
 ] as const;
 const notNegative = ["learningRate", "warmupSteps", "warmupRatio", "weightDecay", "maxGradNorm"] as const;
+
+/** Providers with products in half precision. */
+const halfProviders: readonly Provider[] = ["webgpu", "cuda"];
+
+/** @throws TrainError where half precision is asked for and the provider has none */
+export function checkHalf({ fp16 }: Pick<TrainerOptions, "fp16">, provider: Provider): void {
+  if (fp16 && !halfProviders.includes(provider))
+    throw new TrainError(
+      `fp16: a provider with products in half precision is required (${halfProviders.join(" or ")}), got ${provider}; ` +
+        "choose another with --provider, or leave it out",
+    );
+}
 
 /**
  * Refuses figures that cannot be meant, under the names of recipes.

@@ -80,7 +80,7 @@ const constant: LoweringRule = (b, { attributes }) => {
   return [b.constant(hostArray("float32", value.shape, Array.from(value.data as Float64Array)))];
 };
 
-const { logSoftmax: _, matmulInt8: __, rmsNorm: ___, ...shared } = cpuLowering;
+const { logSoftmax: _, matmulInt8: __, rmsNorm: ___, rotary: ____, ...shared } = cpuLowering;
 
 const webgpuLowering: LoweringTable = { ...shared, constant, cast, matmul: product, split, concat };
 

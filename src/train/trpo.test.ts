@@ -84,6 +84,7 @@ describe("TRPO", () => {
     for (const [options, message] of [
       [{ numGenerations: 1 }, /num_generations: .*at least 2 are required, got 1/],
       [{ maxKl: 0 }, /max_kl: nats a token above 0/],
+      [{ logitsChunkSize: 64 }, /logits_chunk_size are not for it/],
       [{ backtrackCoef: 1 }, /backtrack_coef: a share between 0 and 1/],
     ] as const)
       await expect(trpo({ ...basics, ...options })).rejects.toThrow(message);

@@ -85,6 +85,10 @@ export const trpoDefaults = {
 export async function trpo(options: TrpoOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
   const o = iterationSettings(trpoDefaults, options);
   checkTrpo(o);
+  if (o.gradientCheckpointing || o.logitsChunkSize !== undefined)
+    throw new TrainError(
+      "trpo: gradient_checkpointing and logits_chunk_size are not for it, whose Fisher products differentiate twice; leave them out and make batch_size smaller, which changes nothing but memory",
+    );
   const { numGenerations, klCoef, maxKl, cgIterations, damping, backtrackIterations, backtrackCoef } = o;
   return runIterations(
     o,

@@ -1,8 +1,7 @@
 /** The work of `attune run`: reads a recipe, runs its stages, shows each, and says where the report is. */
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AttuneError } from "../../graph/errors.ts";
-import { didYouMean } from "../../graph/nearest.ts";
 import {
   OverrideError,
   parseOverrides,
@@ -19,7 +18,7 @@ import type { CliContext } from "../context.ts";
 import { openEngine } from "../engine.ts";
 import { UsageError } from "../failure.ts";
 import { duration } from "../progress.ts";
-import { boxedRecipe, recipeNames } from "../recipe-box.ts";
+import { recipeFile, recipeNames } from "../recipe-box.ts";
 import { evaluationLine, type StageDisplay, stageDisplay } from "../stage-display.ts";
 import { version } from "../version.ts";
 
@@ -61,7 +60,7 @@ export async function recipeFrom(operands: readonly string[]): Promise<Recipe> {
     throw new UsageError(
       `run: a recipe is required${name === undefined ? "" : ` before ${name}`}: a YAML file, or one of ${(await recipeNames()).join(", ")}`,
     );
-  const path = await recipePath(name);
+  const path = await recipeFile(name, await recipeNames());
   const plain = await readRecipeFile(path).catch((error: unknown) => {
     if (error instanceof RecipeError) return undefined;
     throw error;
@@ -74,18 +73,6 @@ export async function recipeFrom(operands: readonly string[]): Promise<Recipe> {
       throw new UsageError(error.message.replace(`${path}: `, ""));
     throw error;
   }
-}
-
-async function recipePath(name: string): Promise<string> {
-  const found = await stat(name).catch(() => undefined);
-  if (found?.isFile()) return name;
-  const box = await recipeNames();
-  if (box.includes(name)) return boxedRecipe(name);
-  if (found)
-    throw new RecipeError(
-      `${name}: a recipe's file is required, this is a folder; --resume ${name} goes on with a run`,
-    );
-  throw new RecipeError(`${name}: no such recipe${didYouMean(name, box)}`);
 }
 
 /** Runs a recipe and shows it; shared with `attune demo`. */

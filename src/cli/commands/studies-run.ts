@@ -1,7 +1,5 @@
 /** The work of `attune overopt`, `frontier` and `sweep`: reads a study, runs what is not done, shows it. */
-import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { didYouMean } from "../../graph/nearest.ts";
 import { frontier } from "../../lab/frontier/frontier.ts";
 import { defaultStrengths, ownStrengths } from "../../lab/frontier/strengths.ts";
 import { overopt } from "../../lab/overopt/overopt.ts";
@@ -17,7 +15,7 @@ import type { CliContext } from "../context.ts";
 import { openEngine } from "../engine.ts";
 import { UsageError } from "../failure.ts";
 import { duration } from "../progress.ts";
-import { boxedRecipe, recipeNames, studyNames } from "../recipe-box.ts";
+import { isFile, recipeFile, recipeNames, studyNames } from "../recipe-box.ts";
 import { type StageDisplay, stageDisplay } from "../stage-display.ts";
 import { version } from "../version.ts";
 
@@ -66,8 +64,7 @@ export const runSweep: Implementation<Options> = async (context, options, ...ope
 async function studyFrom(options: Options, operands: readonly string[], complete: Complete): Promise<Study> {
   if (options.resume !== undefined) {
     const path = join(options.resume, "study.yaml");
-    const isThere = await exists(path);
-    if (!isThere)
+    if (!(await isFile(path)))
       throw new RecipeError(`${options.resume}: the folder of a study is required (with study.yaml)`);
     const { recipe, settings } = await usage(() =>
       readStudyFile(path, { overrides: overridesOf(options, operands) }),
@@ -99,19 +96,8 @@ async function usage<T>(read: () => T | Promise<T>): Promise<T> {
   }
 }
 
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
-
-async function pathOf(name: string): Promise<string> {
-  if (await exists(name)) return name;
-  const box = [...(await studyNames()), ...(await recipeNames())];
-  const found = [name, `studies/${name}`].find((each) => box.includes(each));
-  if (found !== undefined) return boxedRecipe(found);
-  throw new RecipeError(`${name}: no such recipe${didYouMean(name, box)}`);
-}
+const pathOf = async (name: string): Promise<string> =>
+  recipeFile(name, [...(await studyNames()), ...(await recipeNames())], ["studies/"]);
 
 /** Options as fields of the study, with the fields behind them. */
 function overridesOf(options: Options, fields: readonly string[]): Override[] {

@@ -1,9 +1,9 @@
 /** The report of a study of over-optimisation, as one HTML page. */
 
 import * as Plot from "@observablehq/plot";
-import { type DriftSignal, driftSignals, type FittedCurve, type JudgeBucket } from "../../evaluate/index.ts";
+import { type DriftSignal, driftSignals, type FittedCurve } from "../../evaluate/index.ts";
 import { chart, colourOf, figure, grid, type Point, rootOfKl } from "../../runs/report/charts.ts";
-import { hundredths, number, score } from "../../runs/report/format.ts";
+import { number, score } from "../../runs/report/format.ts";
 import { type Html, html } from "../../runs/report/html.ts";
 import { document, type PageSection } from "../../runs/report/shell.ts";
 import { table } from "../../runs/report/table.ts";
@@ -11,6 +11,7 @@ import { tiles } from "../../runs/report/tiles.ts";
 import type { OveroptFigures, RunGroup, RunPoint } from "../overopt/figures.ts";
 import { type Range, verdictOf, type WayFigures } from "../overopt/ways.ts";
 import { type CurveSeries, curvePlot } from "./curve-plots.ts";
+import { judgeSection } from "./judge-section.ts";
 
 /** Which colour belongs to what: groups and proxies each have theirs by their place. */
 const colour = (index: number): string => colourOf(index + 1);
@@ -21,7 +22,7 @@ export function overoptPage(figures: OveroptFigures): string {
     ways(figures),
     bestOfN(figures),
     drift(figures),
-    judge(figures),
+    judgeSection(figures, colour),
     gaps(figures),
   ];
   return document({
@@ -316,80 +317,6 @@ repeat itself, and to give one answer to everything. Means over the seeds, in th
 the policy came back towards the reference, which is at 0.</p>
 <p class="legend">${groups.map(({ group }, i) => html`<span class="key" style="--key: ${colour(i)}">${group}</span>`)}</p>
 <div class="figures">${plots}</div>`,
-  };
-}
-
-function judge({ proxies }: OveroptFigures): PageSection | undefined {
-  const rows = proxies.flatMap(({ name, judge: buckets }) => buckets.map((bucket) => ({ name, ...bucket })));
-  if (rows.length === 0) return undefined;
-  const label = ({ low, high }: { low: number; high: number }) =>
-    Number.isFinite(high) ? `${low}\u2013${high}` : `${low}+`;
-  const edges = [...new Set([...rows].sort((a, b) => a.low - b.low).map(label))];
-  const plot = (
-    title: string,
-    of: (bucket: JudgeBucket) => number | undefined,
-    chance: number,
-    most?: number,
-  ) => {
-    const lines = proxies.map(({ judge: buckets }, i) => ({
-      colour: colour(i),
-      data: buckets.flatMap((bucket) => {
-        const y = of(bucket);
-        return y === undefined || !Number.isFinite(y) ? [] : [{ x: label(bucket), y }];
-      }),
-    }));
-    const values = lines.flatMap(({ data }) => data.map(({ y }) => y));
-    return (
-      values.length > 0 &&
-      figure(
-        title,
-        chart({
-          alt: `${title}: ${lines.map(({ data }, i) => `${proxies[i]?.name} ${data.map(({ x, y }) => `${x} nats ${number(y)}`).join(", ")}`).join("; ")}`,
-          x: { label: "KL of the policy, nats", domain: edges, type: "point" },
-          y: { domain: [Math.min(chance, ...values), most ?? Math.max(...values) * 1.1], nice: true },
-          marks: [
-            ...grid(),
-            Plot.ruleY([chance], { stroke: "currentColor", strokeOpacity: 0.45, strokeDasharray: "3,4" }),
-            ...lines.flatMap(({ data, colour: stroke }) => [
-              Plot.line(data, { x: "x", y: "y", stroke, strokeWidth: 1.6 }),
-              Plot.dot(data, { x: "x", y: "y", fill: stroke, r: 3 }),
-            ]),
-          ],
-        }),
-        { legend: proxies.length > 1 ? proxies.map(({ name }, i) => ({ name, colour: colour(i) })) : [] },
-      )
-    );
-  };
-  return {
-    id: "judge",
-    title: "The proxy as a judge of the policy's own responses",
-    content: html`<p>Two responses of one policy to one prompt: how often the proxy prefers what the gold reward prefers, by how far the
-policy has gone. At one half it knows nothing of what it is asked to judge.</p>
-<div class="figures">${plot("Accuracy", ({ accuracy }) => accuracy, 0.5, 1)}${plot(
-      "Rank correlation with gold",
-      ({ correlation }) => correlation,
-      0,
-    )}${plot("Calibration error", ({ calibration }) => calibration?.ece, 0)}</div>
-${table(
-  "Accuracy and calibration by KL",
-  [
-    { title: "proxy", heading: true, cell: ({ name }) => name },
-    { title: "KL, nats", cell: label },
-    { title: "pairs", numeric: true, cell: ({ pairs }) => pairs },
-    { title: "accuracy, %", numeric: true, cell: ({ accuracy }) => hundredths(accuracy) },
-    {
-      title: "calibration error",
-      numeric: true,
-      cell: ({ calibration }) => calibration?.ece.toFixed(3),
-    },
-    {
-      title: "rank correlation with gold",
-      numeric: true,
-      cell: ({ correlation }) => Number.isFinite(correlation) && score(correlation),
-    },
-  ],
-  rows,
-)}`,
   };
 }
 

@@ -6,8 +6,8 @@ import { type Engine, LocalEngine, unflatten } from "../../src/graph/index.ts";
 import { loadModel } from "../../src/models/index.ts";
 import { checkpointReward, openReward } from "../../src/reward/index.ts";
 import { createPpo } from "../../src/train/index.ts";
-import { promptsAt } from "../../src/train/policy/prompts.ts";
 import { scoreResponses } from "../../src/train/policy/rollouts.ts";
+import { promptsAt } from "../../src/train/policy/run/prompts.ts";
 import { gold, readTaskPrompts, type TaskOptions, writeTask } from "./task.ts";
 import { taskPaths } from "./task-paths.ts";
 

@@ -26,7 +26,7 @@ import {
   type PolicyHooks,
   type PolicyResult,
   runIterations,
-} from "./policy/iterations.ts";
+} from "./policy/run/iterations.ts";
 
 export interface ExpertIterationOptions extends IterationOptions, Selection {
   /** Responses to each prompt. */

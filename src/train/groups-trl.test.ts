@@ -5,8 +5,8 @@ import { createEngine } from "../graph/node.ts";
 import { sgd } from "../optim/index.ts";
 import { type GrpoLossType, grpoMethod } from "./grpo.ts";
 import { trainableOf } from "./loop/trainable.ts";
-import { planUpdates } from "./policy/plan.ts";
-import { createUpdater } from "./policy/updater.ts";
+import { planUpdates } from "./policy/update/plan.ts";
+import { createUpdater } from "./policy/update/updater.ts";
 import { rlooMethod } from "./rloo.ts";
 import { golden, modelOf } from "./trl.fixture.ts";
 

@@ -28,11 +28,11 @@ import {
   perTokenRows,
   type ScaleRewards,
 } from "./policy/groups.ts";
-import type { PolicyHooks, PolicyResult } from "./policy/iterations.ts";
 import { groupMetrics } from "./policy/metrics.ts";
 import { createOnPolicy, type OnPolicy, type PolicyCourse } from "./policy/on-policy.ts";
-import { runOnPolicy } from "./policy/on-policy-run.ts";
-import { policyLosses } from "./policy/policy-losses.ts";
+import type { PolicyHooks, PolicyResult } from "./policy/run/iterations.ts";
+import { runOnPolicy } from "./policy/run/on-policy-run.ts";
+import { policyLosses } from "./policy/update/policy-losses.ts";
 
 export const grpoLossTypes = ["grpo", "dr_grpo", "dapo", "bnpo", "cispo"] as const;
 export type GrpoLossType = (typeof grpoLossTypes)[number];

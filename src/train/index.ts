@@ -83,12 +83,6 @@ export { type GaeOptions, gae, tokenRewards, whiten } from "./policy/advantages.
 export type { Algorithm, Findings, IterationFigures, Learned } from "./policy/algorithm.ts";
 export type { StepInput, StepResponse } from "./policy/checks.ts";
 export { groupAdvantages, leaveOneOut, type ScaleRewards } from "./policy/groups.ts";
-export type {
-  IterationOptions,
-  PolicyHooks,
-  PolicyResult,
-  PolicyStart,
-} from "./policy/iterations.ts";
 export {
   type KlControl,
   type KlEstimator,
@@ -98,11 +92,22 @@ export {
   nextKlCoef,
 } from "./policy/kl.ts";
 export { createOnPolicy, type OnPolicy, type PolicyCourse } from "./policy/on-policy.ts";
-export { runOnPolicy } from "./policy/on-policy-run.ts";
-export { importances, type PolicyLoss, type PolicyTerms, policyLosses } from "./policy/policy-losses.ts";
 export { createPpo } from "./policy/ppo-algorithm.ts";
 export type { RolloutPrompt, RolloutResponse } from "./policy/rollouts.ts";
-export type { PolicyFrom, PolicyState } from "./policy/state.ts";
+export type {
+  IterationOptions,
+  PolicyHooks,
+  PolicyResult,
+  PolicyStart,
+} from "./policy/run/iterations.ts";
+export { runOnPolicy } from "./policy/run/on-policy-run.ts";
+export type { PolicyFrom, PolicyState } from "./policy/run/state.ts";
+export {
+  importances,
+  type PolicyLoss,
+  type PolicyTerms,
+  policyLosses,
+} from "./policy/update/policy-losses.ts";
 export { type PpoHooks, type PpoResult, type PpoStart, ppo } from "./ppo.ts";
 export { type PpoOptions, type PpoStepOptions, ppoDefaults } from "./ppo-options.ts";
 export { type FDivergence, fDivergences } from "./preference/divergences.ts";

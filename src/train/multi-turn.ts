@@ -29,7 +29,7 @@ import {
   type PolicyHooks,
   type PolicyResult,
   runIterations,
-} from "./policy/iterations.ts";
+} from "./policy/run/iterations.ts";
 
 export interface MultiTurnOptions
   extends Omit<IterationOptions, "prompts" | "reward" | "missingEosPenalty" | "promptsPerStep" | "refModel"> {

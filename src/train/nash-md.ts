@@ -23,7 +23,7 @@ import {
   type PolicyHooks,
   type PolicyResult,
   runIterations,
-} from "./policy/iterations.ts";
+} from "./policy/run/iterations.ts";
 
 /** With a reward, P is the sigmoid of the difference of the scores. */
 export interface NashMdOptions extends JudgedOptions {

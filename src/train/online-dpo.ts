@@ -19,7 +19,7 @@ import {
   type PolicyHooks,
   type PolicyResult,
   runIterations,
-} from "./policy/iterations.ts";
+} from "./policy/run/iterations.ts";
 import { dpoLoss } from "./preference/dpo-loss.ts";
 import { collateRuns, dpoSpec } from "./preference/preference-batch.ts";
 import { type PreferenceLoss, preferenceLosses } from "./preference/preference-losses.ts";

@@ -4,7 +4,7 @@ import type { Model } from "../models/load.ts";
 import { TrainError } from "./errors.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
 import { checkKlControl, type KlControl, type KlEstimator, klTerms } from "./policy/kl.ts";
-import type { PolicyLoss } from "./policy/policy-losses.ts";
+import type { PolicyLoss } from "./policy/update/policy-losses.ts";
 import {
   checkCounts,
   checkSampling,

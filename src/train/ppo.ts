@@ -6,13 +6,13 @@
  *     rollout     sample a response to each prompt                                    rollouts.ts
  *     score       ask the reward; log-probabilities of the reference; values          token-pass.ts, critic.ts
  *     advantage   rewards per token, GAE, whitening                                   advantages.ts, kl.ts
- *     loss, step  a few epochs of clipped updates of policy and critic                policy-losses.ts, update.ts
+ *     loss, step  a few epochs of clipped updates of policy and critic                policy/update/
  *     log         metrics under TRL's names                                           metrics.ts
  */
 import type { Model } from "../models/load.ts";
-import type { PolicyHooks, PolicyResult, PolicyStart } from "./policy/iterations.ts";
-import { runOnPolicy } from "./policy/on-policy-run.ts";
 import { ppoAlgorithm } from "./policy/ppo-algorithm.ts";
+import type { PolicyHooks, PolicyResult, PolicyStart } from "./policy/run/iterations.ts";
+import { runOnPolicy } from "./policy/run/on-policy-run.ts";
 import { type PpoOptions, settingsOf } from "./ppo-options.ts";
 
 export type PpoStart = PolicyStart;

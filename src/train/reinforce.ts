@@ -12,11 +12,11 @@ import { type GroupOptions, groupSettings } from "./group-options.ts";
 import type { Algorithm } from "./policy/algorithm.ts";
 import { product } from "./policy/experience.ts";
 import { groupFigures, leaveOneOut, perTokenRows } from "./policy/groups.ts";
-import type { PolicyHooks, PolicyResult } from "./policy/iterations.ts";
 import { groupMetrics } from "./policy/metrics.ts";
 import { createOnPolicy, type OnPolicy, type PolicyCourse } from "./policy/on-policy.ts";
-import { runOnPolicy } from "./policy/on-policy-run.ts";
-import { policyLosses } from "./policy/policy-losses.ts";
+import type { PolicyHooks, PolicyResult } from "./policy/run/iterations.ts";
+import { runOnPolicy } from "./policy/run/on-policy-run.ts";
+import { policyLosses } from "./policy/update/policy-losses.ts";
 
 export interface ReinforceOptions extends Omit<GroupOptions, "numIterations" | "epsilon" | "epsilonHigh"> {
   /** What rewards are compared with. */

@@ -14,10 +14,10 @@ import { type GroupOptions, groupSettings } from "./group-options.ts";
 import type { Algorithm } from "./policy/algorithm.ts";
 import { product } from "./policy/experience.ts";
 import { checkGroups, groupFigures, leaveOneOut, perTokenRows } from "./policy/groups.ts";
-import type { PolicyHooks, PolicyResult } from "./policy/iterations.ts";
 import { groupMetrics } from "./policy/metrics.ts";
 import { createOnPolicy, type OnPolicy, type PolicyCourse } from "./policy/on-policy.ts";
-import { runOnPolicy } from "./policy/on-policy-run.ts";
+import type { PolicyHooks, PolicyResult } from "./policy/run/iterations.ts";
+import { runOnPolicy } from "./policy/run/on-policy-run.ts";
 
 export interface RlooOptions extends GroupOptions {
   /** Responses to each prompt. */

@@ -23,7 +23,7 @@ import {
   type PolicyHooks,
   type PolicyResult,
   runIterations,
-} from "./policy/iterations.ts";
+} from "./policy/run/iterations.ts";
 
 export interface TrpoOptions
   extends Omit<

@@ -77,9 +77,11 @@ class WorkerEngine implements Engine {
   constructor(file: URL, options: EngineOptions) {
     this.provider = options.provider ?? "cpu";
     this.threads = options.threads ?? 0;
-    // `node --input-type=module -e` hands its flag down, and a worker that is a file refuses it.
-    const execArgv = process.execArgv.filter((flag) => !flag.startsWith("--input-type"));
-    this.#worker = new Worker(file, { workerData: options, name: "attune engine", execArgv });
+    // `node --input-type=module -e` hands its flag down, and a worker that is a file refuses it. Only then are flags
+    // named, for those of V8 a worker refuses too when they are.
+    const kept = process.execArgv.filter((flag) => !flag.startsWith("--input-type"));
+    const flags = kept.length < process.execArgv.length ? { execArgv: kept } : {};
+    this.#worker = new Worker(file, { workerData: options, name: "attune engine", ...flags });
     this.#worker.unref();
     this.#worker.on("message", (reply: Reply) => this.#receive(reply));
     this.#worker.on("error", (cause: Error) =>

@@ -6,8 +6,8 @@ import { randomBits } from "../../graph/random.ts";
 import type { TokenSequence } from "../../models/response-rows.ts";
 import type { OpenedReward } from "../../reward/reward.ts";
 import type { Sample } from "../../runs/run-folder.ts";
-import type { IterationSettings } from "../policy/iterations.ts";
 import { type RolloutResponse, scoreResponses } from "../policy/rollouts.ts";
+import type { IterationSettings } from "../policy/run/iterations.ts";
 import type { SamplingPolicy } from "./online-policy.ts";
 
 /** Responses with their prompts and scores; those of one prompt stand together. */

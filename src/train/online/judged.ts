@@ -13,7 +13,7 @@ import {
 } from "../../reward/judge/judge.ts";
 import { type JudgeSpec, openJudge } from "../../reward/judge/node-open-judge.ts";
 import { TrainError } from "../errors.ts";
-import { type IterationOptions, iterationDefaults, type Place } from "../policy/iterations.ts";
+import { type IterationOptions, iterationDefaults, type Place } from "../policy/run/iterations.ts";
 import type { Scored } from "./groups.ts";
 
 export interface JudgedOptions extends Omit<IterationOptions, "reward"> {

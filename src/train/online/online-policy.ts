@@ -23,8 +23,8 @@ import { type Loss, tracedLoss } from "../loop/step.ts";
 import { createStepper } from "../loop/stepper.ts";
 import { frozenIn, type Trainable, trainableOf, withFrozen } from "../loop/trainable.ts";
 import { optimizerOf } from "../loop/trainer-options.ts";
-import type { IterationSettings, Place } from "../policy/iterations.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse, type Sampler } from "../policy/rollouts.ts";
+import type { IterationSettings, Place } from "../policy/run/iterations.ts";
 
 /** Whom samples come from and whom they are compared with. */
 export interface SamplingPolicy {

@@ -4,16 +4,16 @@
  *     sample      `samples` responses to each prompt
  *     look        log-probabilities of the old policy; of the `reference`, values of a `critic`, where it asks for them
  *     experience  rewards, KL and values to an advantage for each token; weights; responses that teach nothing
- *     update      epochs of minibatches with one loss of policy-losses.ts
+ *     update      epochs of minibatches with one loss of update/policy-losses.ts
  *     metrics     what is told of the iteration
  *
  * `createOnPolicy` (on-policy.ts) does all of it with models, engine, optimisers, checks and checkpoints; `runOnPolicy`
- * (on-policy-run.ts) puts it into the loop of all methods (iterations.ts), with prompts, a reward and a run's folder. A new method is an object of this
- * type and a page that calls `runOnPolicy`: see ../reinforce.ts, ../rloo.ts, ../grpo.ts, ../ppo.ts.
+ * (run/on-policy-run.ts) puts it into the loop of all methods (run/iterations.ts), with prompts, a reward and a run's
+ * folder. A new method is an object of this type and a page that calls `runOnPolicy`: see ../reinforce.ts, ../rloo.ts, ../grpo.ts, ../ppo.ts.
  */
 import type { TokenSequence } from "../../data/response-rows.ts";
-import type { UpdateOptions } from "./update.ts";
-import type { Experience, UpdateFigures } from "./updater.ts";
+import type { UpdateOptions } from "./update/program.ts";
+import type { Experience, UpdateFigures } from "./update/updater.ts";
 
 type Rows = readonly Float64Array[];
 

@@ -1,7 +1,7 @@
 /** What an on-policy trainer refuses: input that does not fit, a start at which a ratio is not 1, updates that are not finite. */
 import { TrainError } from "../errors.ts";
 import type { RolloutPrompt } from "./rollouts.ts";
-import type { UpdateFigures } from "./updater.ts";
+import type { UpdateFigures } from "./update/updater.ts";
 
 /** What `step` needs of a response. */
 export interface StepResponse {

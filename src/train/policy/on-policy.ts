@@ -49,10 +49,10 @@ import { nextKlCoef } from "./kl.ts";
 import { createKlBound, startOfBound } from "./kl-bound.ts";
 import { perToken, responseKl } from "./metrics.ts";
 import { baseOf, frozenSpecs, type PolicyParts, policyOf, trainedSpecs, valuesFigure } from "./parts.ts";
-import { planUpdates } from "./plan.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse } from "./rollouts.ts";
-import { adapterArrays, type PolicyFrom, type PolicyState, startFrom } from "./state.ts";
-import { createUpdater } from "./updater.ts";
+import { adapterArrays, type PolicyFrom, type PolicyState, startFrom } from "./run/state.ts";
+import { planUpdates } from "./update/plan.ts";
+import { createUpdater } from "./update/updater.ts";
 
 export interface PolicyCourse {
   /** Iterations over which the learning rate falls and an annealed KL coefficient changes. */

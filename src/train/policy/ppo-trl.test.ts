@@ -14,8 +14,8 @@ import { separateCritic } from "./critic.ts";
 import { klEstimators, type SampledKl } from "./kl.ts";
 import { ppoMetrics } from "./metrics.ts";
 import { type PolicyParts, policyOf, trainedSpecs, valuesFigure } from "./parts.ts";
-import { planUpdates } from "./plan.ts";
-import { createUpdater } from "./updater.ts";
+import { planUpdates } from "./update/plan.ts";
+import { createUpdater } from "./update/updater.ts";
 
 type Rows = number[][];
 interface Case {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { groupDefaults } from "../../../train/group-options.ts";
 import { grpo, grpoDefaults, grpoLossTypes } from "../../../train/grpo.ts";
-import type { PolicyHooks, PolicyResult } from "../../../train/policy/iterations.ts";
+import type { PolicyHooks, PolicyResult } from "../../../train/policy/run/iterations.ts";
 import { reinforce, reinforceDefaults } from "../../../train/reinforce.ts";
 import { rloo, rlooDefaults } from "../../../train/rloo.ts";
 import {

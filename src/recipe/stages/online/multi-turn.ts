@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { chatTemplateFrom } from "../../../models/chat/node-template.ts";
 import { multiTurnDefaults as d, type MultiTurnOptions, multiTurn } from "../../../train/multi-turn.ts";
-import type { PolicyStart } from "../../../train/policy/iterations.ts";
+import type { PolicyStart } from "../../../train/policy/run/iterations.ts";
 import { count, fromZero, text } from "../../keys.ts";
 import { stageKind } from "../../stage.ts";
 import { trainingHooks, trainingOptions } from "../../training.ts";

@@ -1,6 +1,6 @@
 /** What stages of methods on own samples share: their keys, and how one is run. */
 import { z } from "zod";
-import type { iterationDefaults, PolicyHooks, PolicyResult } from "../../../train/policy/iterations.ts";
+import type { iterationDefaults, PolicyHooks, PolicyResult } from "../../../train/policy/run/iterations.ts";
 import {
   adapterKeys,
   count,

@@ -7,8 +7,8 @@ import {
   type Tensor,
   type Tree,
   valueAndGrad,
-} from "../../graph/index.ts";
-import { createEngine } from "../../graph/node.ts";
+} from "../../../graph/index.ts";
+import { createEngine } from "../../../graph/node.ts";
 import {
   clippedPolicyLoss,
   clippedValueLoss,

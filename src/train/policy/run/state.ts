@@ -1,8 +1,8 @@
 /** Where an on-policy run stands, and how it goes on from a checkpoint. */
-import type { HostArray } from "../../graph/index.ts";
-import type { Model, Parameters } from "../../models/load.ts";
+import type { HostArray } from "../../../graph/index.ts";
+import type { Model, Parameters } from "../../../models/load.ts";
+import type { ByPart, PolicyParts } from "../parts.ts";
 import type { RunState } from "./iterations.ts";
-import type { ByPart, PolicyParts } from "./parts.ts";
 
 /** Where a run stands; JSON. */
 export interface PolicyState extends RunState {

@@ -5,8 +5,8 @@
  *
  * The order is a function of the seed and the epoch alone.
  */
-import { type RaggedRows, raggedShapes } from "../../data/packed-rows.ts";
-import { likeLengths, packResponses, type TokenSequence } from "../../data/response-rows.ts";
+import { type RaggedRows, raggedShapes } from "../../../data/packed-rows.ts";
+import { likeLengths, packResponses, type TokenSequence } from "../../../data/response-rows.ts";
 import {
   type Dim,
   type HostArray,
@@ -15,10 +15,10 @@ import {
   type Tensor,
   type Tree,
   unstack,
-} from "../../graph/index.ts";
-import { permutation } from "../../graph/random.ts";
-import type { RaggedBatch } from "../../models/families/ragged.ts";
-import { TrainError } from "../errors.ts";
+} from "../../../graph/index.ts";
+import { permutation } from "../../../graph/random.ts";
+import type { RaggedBatch } from "../../../models/families/ragged.ts";
+import { TrainError } from "../../errors.ts";
 
 export interface PlanOptions {
   readonly numPpoEpochs: number;

@@ -24,7 +24,7 @@ import {
   stopGradient,
   sub,
   type Tensor,
-} from "../../graph/index.ts";
+} from "../../../graph/index.ts";
 
 /** What a policy loss may be made of; nats, [M]. */
 export interface PolicyTerms {

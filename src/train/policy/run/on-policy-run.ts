@@ -1,10 +1,12 @@
 /**
  * An on-policy method in the loop of all (iterations.ts): responses, rewards, and a step of the `Algorithm`.
  */
-import type { PromptExample } from "../../data/prompts.ts";
-import type { PpoOptions, settingsOf } from "../ppo-options.ts";
-import type { Algorithm } from "./algorithm.ts";
-import { criticFrom } from "./critic.ts";
+import type { PromptExample } from "../../../data/prompts.ts";
+import type { PpoOptions, settingsOf } from "../../ppo-options.ts";
+import type { Algorithm } from "../algorithm.ts";
+import { criticFrom } from "../critic.ts";
+import { createOnPolicy } from "../on-policy.ts";
+import { scoreResponses } from "../rollouts.ts";
 import {
   type Decisive,
   type Iteration,
@@ -15,8 +17,6 @@ import {
   type PolicyResult,
   runIterations,
 } from "./iterations.ts";
-import { createOnPolicy } from "./on-policy.ts";
-import { scoreResponses } from "./rollouts.ts";
 import type { PolicyState } from "./state.ts";
 
 type Settings = ReturnType<typeof settingsOf<PpoOptions>>;

@@ -4,7 +4,7 @@
  * changes no bit.
  */
 
-import { responseTokens, type TokenSequence } from "../../data/response-rows.ts";
+import { responseTokens, type TokenSequence } from "../../../data/response-rows.ts";
 import {
   type Engine,
   type Executable,
@@ -17,13 +17,13 @@ import {
   unflatten,
   type Value,
   zerosArray,
-} from "../../graph/index.ts";
-import type { Parameters } from "../../models/load.ts";
-import { averageOf } from "../../optim/index.ts";
-import type { ByPart, PolicyParts } from "./parts.ts";
-import { putFrozen, trainedParameters, trainedSpecs } from "./parts.ts";
+} from "../../../graph/index.ts";
+import type { Parameters } from "../../../models/load.ts";
+import { averageOf } from "../../../optim/index.ts";
+import type { ByPart, PolicyParts } from "../parts.ts";
+import { putFrozen, trainedParameters, trainedSpecs } from "../parts.ts";
 import { type PlannedUpdate, updateInputs } from "./plan.ts";
-import { compileUpdate, type Optimizers, optimizerSpecs, type UpdateOptions } from "./update.ts";
+import { compileUpdate, type Optimizers, optimizerSpecs, type UpdateOptions } from "./program.ts";
 
 /** What the updates of an iteration learn from; rows of figures, one a response token. */
 export interface Experience {

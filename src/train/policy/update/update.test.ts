@@ -1,6 +1,6 @@
 /** The updates of an iteration, on a tiny model: what they depend on, and what they must not. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { responseTokens, type TokenSequence } from "../../data/response-rows.ts";
+import { responseTokens, type TokenSequence } from "../../../data/response-rows.ts";
 import {
   compile,
   type Engine,
@@ -13,16 +13,16 @@ import {
   type Tree,
   unflatten,
   valueAndGrad,
-} from "../../graph/index.ts";
-import { createEngine } from "../../graph/node.ts";
-import { gaussian, uniform } from "../../graph/random.ts";
-import { adam, sgd } from "../../optim/index.ts";
-import { trainableOf } from "../loop/trainable.ts";
-import { tinyModel } from "../tiny.fixture.ts";
-import { criticFrom, separateCritic, sharedCritic } from "./critic.ts";
-import { type PolicyParts, trainedParameters, trainedSpecs } from "./parts.ts";
+} from "../../../graph/index.ts";
+import { createEngine } from "../../../graph/node.ts";
+import { gaussian, uniform } from "../../../graph/random.ts";
+import { adam, sgd } from "../../../optim/index.ts";
+import { trainableOf } from "../../loop/trainable.ts";
+import { tinyModel } from "../../tiny.fixture.ts";
+import { criticFrom, separateCritic, sharedCritic } from "../critic.ts";
+import { type PolicyParts, trainedParameters, trainedSpecs } from "../parts.ts";
 import { planUpdates, updateInputs, updateSpecs } from "./plan.ts";
-import { batchSpecs, policyUpdateLoss, type UpdateOptions } from "./update.ts";
+import { batchSpecs, policyUpdateLoss, type UpdateOptions } from "./program.ts";
 import { createUpdater, type Experience } from "./updater.ts";
 
 const model = tinyModel();

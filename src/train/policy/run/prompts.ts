@@ -1,11 +1,11 @@
 /** Prompts of an on-policy method: read as the policy reads them, checked, and dealt to the iterations. */
-import type { RowList } from "../../data/list.ts";
-import { loadPrompts, type PromptDataset, type PromptExample } from "../../data/prompts.ts";
-import { permutation } from "../../graph/random.ts";
-import type { Model } from "../../models/load.ts";
-import { TrainError } from "../errors.ts";
-import { textModelOf } from "../loop/text-model.ts";
-import type { PromptedOptions } from "../prompted-options.ts";
+import type { RowList } from "../../../data/list.ts";
+import { loadPrompts, type PromptDataset, type PromptExample } from "../../../data/prompts.ts";
+import { permutation } from "../../../graph/random.ts";
+import type { Model } from "../../../models/load.ts";
+import { TrainError } from "../../errors.ts";
+import { textModelOf } from "../../loop/text-model.ts";
+import type { PromptedOptions } from "../../prompted-options.ts";
 
 /** What of a trainer's options says which prompts there are and how they are read. */
 export type PromptReading = Pick<

@@ -38,13 +38,13 @@ import {
   valueAndGrad,
   where,
   zipTree,
-} from "../../graph/index.ts";
-import { hiddenStates, logitFigures } from "../../models/model.ts";
-import { traced } from "../../models/tracing.ts";
-import { clipFactor, globalNorm, type Optimizer } from "../../optim/index.ts";
-import { type TracingOptions, tracingOf } from "../loop/step.ts";
-import { entropyOf, klTerms } from "./kl.ts";
-import { type ByPart, criticOf, frozenSpecs, type PolicyParts, policyOf, trainedSpecs } from "./parts.ts";
+} from "../../../graph/index.ts";
+import { hiddenStates, logitFigures } from "../../../models/model.ts";
+import { traced } from "../../../models/tracing.ts";
+import { clipFactor, globalNorm, type Optimizer } from "../../../optim/index.ts";
+import { type TracingOptions, tracingOf } from "../../loop/step.ts";
+import { entropyOf, klTerms } from "../kl.ts";
+import { type ByPart, criticOf, frozenSpecs, type PolicyParts, policyOf, trainedSpecs } from "../parts.ts";
 import { microBatch, updateSpecs } from "./plan.ts";
 import {
   clippedPolicyLoss,

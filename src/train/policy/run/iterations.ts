@@ -2,30 +2,30 @@
  * The loop of every method that learns from its own responses: prompts, engine, reward and run folder are opened, an
  * iteration samples, judges and learns, and what it gives is logged; checkpoints, resuming, an early end.
  *
- * What an iteration does, the method says: `runOnPolicy` (on-policy-run.ts) for PPO and what is made as it is, ../trpo.ts,
- * ../expert-iteration.ts, ../online-dpo.ts, ../nash-md.ts and ../multi-turn.ts for themselves.
+ * What an iteration does, the method says: `runOnPolicy` (on-policy-run.ts) for PPO and what is made as it is, ../../trpo.ts,
+ * ../../expert-iteration.ts, ../../online-dpo.ts, ../../nash-md.ts and ../../multi-turn.ts for themselves.
  */
 import { join } from "node:path";
-import type { PromptDataset, PromptExample } from "../../data/prompts.ts";
-import type { Engine, HostArray } from "../../graph/index.ts";
-import { createEngine } from "../../graph/node.ts";
-import type { Model } from "../../models/load.ts";
-import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
-import { checkpointReward } from "../../reward/checkpoint-reward.ts";
-import { openReward } from "../../reward/node-open.ts";
-import { type OpenedReward, RewardError } from "../../reward/reward.ts";
-import type { RewardSpec } from "../../reward/spec.ts";
-import { openRun, type Resumed, type RunModels, type Sample } from "../../runs/run-folder.ts";
-import { TrainError } from "../errors.ts";
-import { tellOfResume } from "../loop/fit.ts";
-import { type Course, type TrainerHooks, withDefaults } from "../loop/trainer-options.ts";
+import type { PromptDataset, PromptExample } from "../../../data/prompts.ts";
+import type { Engine, HostArray } from "../../../graph/index.ts";
+import { createEngine } from "../../../graph/node.ts";
+import type { Model } from "../../../models/load.ts";
+import type { Tokenizer } from "../../../models/tokenizer/tokenizer.ts";
+import { checkpointReward } from "../../../reward/checkpoint-reward.ts";
+import { openReward } from "../../../reward/node-open.ts";
+import { type OpenedReward, RewardError } from "../../../reward/reward.ts";
+import type { RewardSpec } from "../../../reward/spec.ts";
+import { openRun, type Resumed, type RunModels, type Sample } from "../../../runs/run-folder.ts";
+import { TrainError } from "../../errors.ts";
+import { tellOfResume } from "../../loop/fit.ts";
+import { type Course, type TrainerHooks, withDefaults } from "../../loop/trainer-options.ts";
 import {
   checkCounts,
   checkSampling,
   type PromptedOptions,
   type PromptedSettings,
   promptedDefaults,
-} from "../prompted-options.ts";
+} from "../../prompted-options.ts";
 import { promptsAt, readPrompts } from "./prompts.ts";
 
 /** Options of methods whose batch is of prompts. */

@@ -1,7 +1,7 @@
 /** Attune's trainers as a contestant of TRL's: whole calls of the public functions, timed from update to update. */
 import { readFile } from "node:fs/promises";
-import * as ort from "onnxruntime-node";
-import { type Engine, LocalEngine } from "../src/graph/index.ts";
+import type { Engine } from "../src/graph/index.ts";
+import { createEngine } from "../src/graph/node.ts";
 import { loadModel } from "../src/models/index.ts";
 import { dpo } from "../src/train/dpo.ts";
 import { grpo } from "../src/train/grpo.ts";
@@ -37,7 +37,7 @@ function stamps() {
 }
 
 async function withEngine<T>(threads: number, use: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = new LocalEngine(ort, { threads });
+  const engine = await createEngine({ threads, worker: false });
   try {
     return await use(engine);
   } finally {

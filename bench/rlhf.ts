@@ -12,7 +12,9 @@ const folder = ".cache/bench/rlhf";
 const batch = 16;
 const steps = 6;
 const seed = 42;
-const prompts = { batch: 32, new_tokens: 48, epochs: 4, steps: 4 };
+/** Iterations of a fraction of a second need more of them, until the just-in-time compiler has settled. */
+const iterations = { short: 20, long: 8 };
+const prompts = { batch: 32, new_tokens: 48, epochs: 4, steps: iterations.long };
 
 interface RlhfRival extends Rival {
   /** What the rival is asked besides the paths of the work. */
@@ -31,7 +33,7 @@ interface RlhfBench {
 
 const trl = { family: "trl", start: startTrl } as const;
 const pairs = { batch, steps };
-const groups = { batch: 32, new_tokens: 48, group: 8, steps };
+const groups = { batch: 32, new_tokens: 48, group: 8, steps: iterations.short };
 
 const table: readonly RlhfBench[] = [
   {

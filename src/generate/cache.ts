@@ -30,13 +30,16 @@ function stretch(old: Float32Array, count: number, from: number, target: Float32
 
 export class KeyValueCache {
   readonly #shape: CacheShape;
+  readonly #discard: (arrays: Iterable<Float32Array>) => void;
   #arrays: Float32Array[];
   #rows = 0;
   /** S, places a row has. */
   #size = 0;
 
-  constructor(shape: CacheShape) {
+  /** @param discard frees arrays that were laid out anew */
+  constructor(shape: CacheShape, discard: (arrays: Iterable<Float32Array>) => void = () => {}) {
     this.#shape = shape;
+    this.#discard = discard;
     this.#arrays = Array.from({ length: shape.arrays }, () => new Float32Array(0));
   }
 
@@ -51,13 +54,21 @@ export class KeyValueCache {
       tokens <= this.#size ? this.#size : roundUp(Math.max(tokens, Math.min(expected, 2 * tokens)));
     const [capacity, size] = [Math.max(rows, this.#rows), needed];
     const old = { heads: this.#rows * groups, size: this.#size };
-    this.#arrays = this.#arrays.map((array) => {
+    const before = this.#arrays;
+    this.#arrays = before.map((array) => {
       const grown = new Float32Array(capacity * groups * width * size);
       stretch(array, old.heads, old.size * width, grown, size * width);
       return grown;
     });
+    this.#discard(before);
     this.#rows = capacity;
     this.#size = size;
+  }
+
+  /** Frees the arrays; the cache is not to be used after it. */
+  dispose(): void {
+    this.#discard(this.#arrays);
+    this.#arrays = [];
   }
 
   /** The first `rows` rows as inputs of the graph, without a copy. */

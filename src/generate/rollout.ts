@@ -10,6 +10,7 @@ import {
   type HostArray,
   hostArray,
   type LocalEngine,
+  type Storage,
   type Tree,
   type Value,
 } from "../graph/index.ts";
@@ -85,8 +86,9 @@ export async function rollout(
     payload.tokenizer &&
     ("decode" in payload.tokenizer ? payload.tokenizer : createTokenizer(payload.tokenizer));
   const shape = { arrays: 2 * config.numLayers, groups: config.numKeyValueHeads, width: config.headDim };
-  const cache = new KeyValueCache(shape);
-  const shared = payload.shared ? new KeyValueCache(shape) : undefined;
+  const discard = (arrays: Iterable<Storage>) => engine.discard(arrays);
+  const cache = new KeyValueCache(shape, discard);
+  const shared = payload.shared ? new KeyValueCache(shape, discard) : undefined;
   /** Samples of a slot, once its prompt is read. */
   const width = shared ? samples : 1;
   const capacity = Math.max(samples, settings.batchSize);
@@ -181,6 +183,7 @@ export async function rollout(
           row.ids.length,
         );
     take(fresh, results);
+    engine.discard([(results.rows as HostArray).data]);
   }
 
   /** One token for every row of the batch. */
@@ -212,6 +215,7 @@ export async function rollout(
     });
     cache.writeStep(results.rows as HostArray, lengths);
     take(slots, results);
+    engine.discard([(results.rows as HostArray).data]);
   }
 
   async function call(
@@ -280,6 +284,8 @@ export async function rollout(
     if (slots.length > 0) await decode();
     release();
   }
+  cache.dispose();
+  shared?.dispose();
   return done.sort((a, b) => a.prompt - b.prompt || a.sample - b.sample);
 }
 

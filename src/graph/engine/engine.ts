@@ -5,7 +5,15 @@
  * blocks that thread. `node-engine.ts` puts one into a worker thread behind the same interface.
  */
 import type * as Ort from "onnxruntime-common";
-import { bytesPerElement, type DType, type HostArray, type Resident, sizeOf, type Value } from "../array.ts";
+import {
+  bytesPerElement,
+  type DType,
+  type HostArray,
+  type Resident,
+  type Storage,
+  sizeOf,
+  type Value,
+} from "../array.ts";
 import { checkShape, type Program, type Provider } from "../compile.ts";
 import { AttuneError, RuntimeError } from "../errors.ts";
 import { flatten, mapTree, type Tree, unflatten } from "../tree.ts";
@@ -66,8 +74,8 @@ export interface EngineOptions {
   cacheBytes?: number;
   /** Writes ONNX Runtime's own profile beside this prefix. */
   profile?: string;
-  /** Collects garbage; called when many bytes of results have been thrown away. */
-  collect?: () => void;
+  /** Frees the memory of an array that nobody needs any more, at once instead of at some collection of garbage. */
+  discard?: (buffer: ArrayBuffer) => void;
 }
 
 const cpuSession = {
@@ -80,9 +88,6 @@ const cpuSession = {
 
 /** What is left of a program once its session exists; the model's bytes are not kept. */
 type Signature = Executable["program"];
-
-/** Bytes of ignored results after which garbage is collected. */
-const collectAfter = 256 * 2 ** 20;
 
 interface LoadedSession {
   readonly session: Ort.InferenceSession;
@@ -100,8 +105,8 @@ export class LocalEngine implements Engine {
   readonly #residents = new Map<number, Ort.Tensor>();
   readonly #device: Device;
   #next = 1;
-  /** Bytes of results that nobody reads, since the last collection. */
-  #ignored = 0;
+  /** Of results that stayed here, which nobody else has. */
+  readonly #ownBuffers = new WeakSet<ArrayBufferLike>();
 
   constructor(ort: typeof Ort, options: EngineOptions = {}) {
     this.#ort = ort;
@@ -175,11 +180,6 @@ export class LocalEngine implements Engine {
   }
 
   async run(program: Executable, args: readonly Tree<Value>[]): Promise<Tree<Value>> {
-    // Only now does nothing hold the last run's results any more.
-    if (this.#ignored > collectAfter) {
-      this.#ignored = 0;
-      this.#options.collect?.();
-    }
     const loop = this.#sessions.get(program.executable)?.program.hostLoop;
     const step = (values: readonly Tree<Value>[]) => this.#run(program.executable, values);
     return loop ? runHostLoop(this, step, loop.length, args) : step(args);
@@ -224,14 +224,28 @@ export class LocalEngine implements Engine {
         continue;
       }
       out[name] = resident;
-      // The runtime copies every output to the host; of what stays here, the copy or what it replaces is garbage.
-      if (tensor.location === "cpu")
-        this.#ignored += sizeOf(resident.shape) * bytesPerElement(resident.dtype);
-      if (fetches[name]) continue;
-      this.#device.release(feeds[pair.input] as Ort.Tensor);
+      const before = feeds[pair.input] as Ort.Tensor;
+      // The runtime copies every output to the host: of what stays here, the copy or what it replaces is garbage.
+      if (fetches[name]) {
+        if (tensor.location === "cpu" && tensor.data !== before.data) this.#discard(tensor);
+        continue;
+      }
+      if (before.location === "cpu" && this.#ownBuffers.has(bufferOf(before))) this.#discard(before);
+      this.#device.release(before);
+      if (tensor.location === "cpu") this.#ownBuffers.add(bufferOf(tensor));
       this.#residents.set(resident.resident, tensor);
     }
     return unflatten(out);
+  }
+
+  #discard(tensor: Ort.Tensor): void {
+    this.#options.discard?.(bufferOf(tensor) as ArrayBuffer);
+  }
+
+  /** Frees arrays of this thread at once, such as results that were read; whoever looks at them again finds them empty. */
+  discard(arrays: Iterable<Storage>): void {
+    for (const { buffer } of arrays)
+      if (buffer.byteLength > 0) this.#options.discard?.(buffer as ArrayBuffer);
   }
 
   #tensor(value: Value): Ort.Tensor {
@@ -314,6 +328,8 @@ export class LocalEngine implements Engine {
     await this.#device.dispose();
   }
 }
+
+const bufferOf = (tensor: Ort.Tensor): ArrayBufferLike => (tensor.data as Storage).buffer;
 
 /** What makes two compiled programs the same: FNV-1a over the model's bytes, their number, and what is donated. */
 function signatureOf({ model: { bytes }, donated, hostLoop }: Program): string {

@@ -17,7 +17,7 @@ import { unpackError } from "./node-errors.ts";
 import { openLocalEngine } from "./node-providers.ts";
 import type { Reply, Request, Requests } from "./node-worker.ts";
 
-export interface NodeEngineOptions extends Omit<EngineOptions, "collect"> {
+export interface NodeEngineOptions extends Omit<EngineOptions, "discard"> {
   /**
    * Whether the sessions live in a thread of their own. "auto": they do when this runs as compiled
    * JavaScript; from TypeScript sources or in a bundle they live in the calling thread.

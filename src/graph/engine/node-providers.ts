@@ -2,8 +2,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+import { MessageChannel } from "node:worker_threads";
 import { compile, type Provider } from "../compile.ts";
 import { RuntimeError } from "../errors.ts";
 import { add } from "../ops/index.ts";
@@ -35,14 +34,21 @@ const drivers: Readonly<Partial<Record<Provider, string>>> = {
   cuda: "needs an NVIDIA driver, CUDA 12 and cuDNN 9 on the library path; install them, or use webgpu or cpu",
 };
 
-/** Full garbage collections on request, without starting Node with a flag. */
-function collector(): (() => void) | undefined {
-  try {
-    setFlagsFromString("--expose-gc");
-    return runInNewContext("gc") as () => void;
-  } catch {
-    return undefined;
-  }
+/**
+ * Frees arrays at once. Their memory then serves the next run, where fresh memory would have to be mapped page by page, and
+ * the garbage collector, whose threads compete with those of the sessions, has nothing to do.
+ */
+function discarder(): (buffer: ArrayBuffer) => void {
+  const { port1, port2 } = new MessageChannel();
+  port1.unref();
+  port2.close();
+  return (buffer) => {
+    try {
+      port1.postMessage(undefined, [buffer]); // moves it to nobody
+    } catch {
+      // shared or not to be moved: the garbage collector has it
+    }
+  };
 }
 
 /**
@@ -60,7 +66,7 @@ export async function openLocalEngine(options: EngineOptions = {}): Promise<Loca
       { cause },
     );
   });
-  const engine = new LocalEngine(ort, { collect: collector(), ...options });
+  const engine = new LocalEngine(ort, { discard: discarder(), ...options });
   if (provider !== "cpu") await probe(engine, provider);
   return engine;
 }

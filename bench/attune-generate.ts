@@ -1,7 +1,7 @@
 /** Attune's side of `generate.ts`: whole calls of a generator that is ready, as the peers' models are. */
-import * as ort from "onnxruntime-node";
 import { createGenerator, type Generator } from "../src/generate/index.ts";
-import { type HostArray, LocalEngine, unflatten } from "../src/graph/index.ts";
+import { type Engine, type HostArray, unflatten } from "../src/graph/index.ts";
+import { createEngine } from "../src/graph/node.ts";
 import { randomBits } from "../src/graph/random.ts";
 import type { ModelConfig } from "../src/models/config/config.ts";
 import { initialParameters } from "../src/models/model.ts";
@@ -18,7 +18,7 @@ export interface GenerateRequest {
 
 interface Ready {
   readonly key: string;
-  readonly engine: LocalEngine;
+  readonly engine: Engine;
   readonly generator: Generator;
 }
 
@@ -34,7 +34,8 @@ async function generatorFor(config: ModelConfig, mode: string, threads: number):
   const key = JSON.stringify([config.raw, mode]);
   if (kept?.key === key) return kept.generator;
   await closeGenerator();
-  const engine = new LocalEngine(ort, {
+  const engine = await createEngine({
+    worker: false,
     threads,
     ...(process.env.PROFILE && { profile: process.env.PROFILE }),
   });

@@ -1,6 +1,5 @@
 /** Attune's trainers on a problem whose optimum is known: see optimum.ts. */
-import * as ort from "onnxruntime-node";
-import { type Engine, LocalEngine } from "../src/graph/index.ts";
+import type { Engine } from "../src/graph/index.ts";
 import {
   type LettersProblem,
   type LogPolicy,
@@ -17,6 +16,7 @@ import { reinforce } from "../src/train/reinforce.ts";
 import { rloo } from "../src/train/rloo.ts";
 import { bestOfPolicy, nashProblem, onlineTrainers } from "./attune-optimum-online.ts";
 import { type OfflineMethod, offlineMethods } from "./optimum-offline.ts";
+import { withEngine } from "./with-engine.ts";
 
 /** Weight of the KL in the objectives. */
 const klWeight = 1;
@@ -98,9 +98,8 @@ const bestOf = (problem: LettersProblem, reference: LogPolicy, beta: number): Lo
       return value(policy) > value(best) ? policy : best;
     });
 
-export async function optimumOf({ trainer, seed }: { trainer: string; seed: number }, threads: number) {
-  const engine = new LocalEngine(ort, { threads });
-  try {
+export const optimumOf = ({ trainer, seed }: { trainer: string; seed: number }, threads: number) =>
+  withEngine(threads, async (engine) => {
     const letters = await lettersProblem(engine, { letters: 4, seed });
     const { reference } = letters;
     const { problem, beta } =
@@ -124,7 +123,4 @@ export async function optimumOf({ trainer, seed }: { trainer: string; seed: numb
       optimal_kl: valueOf(problem, best.policy, reference, beta).kl,
       seconds,
     };
-  } finally {
-    await engine.dispose();
-  }
-}
+  });

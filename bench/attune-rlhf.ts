@@ -1,7 +1,5 @@
 /** Attune's trainers as a contestant of TRL's: whole calls of the public functions, timed from update to update. */
 import { readFile } from "node:fs/promises";
-import type { Engine } from "../src/graph/index.ts";
-import { createEngine } from "../src/graph/node.ts";
 import { loadModel } from "../src/models/index.ts";
 import { dpo } from "../src/train/dpo.ts";
 import { grpo } from "../src/train/grpo.ts";
@@ -9,6 +7,7 @@ import { ppo } from "../src/train/ppo.ts";
 import { reward } from "../src/train/reward.ts";
 import { rloo } from "../src/train/rloo.ts";
 import { type WorkOptions, workOf, writeWork } from "./rlhf-work.ts";
+import { withEngine } from "./with-engine.ts";
 
 /** What a benchmark asks for: see `rlhf.ts`. */
 export interface RlhfRequest {
@@ -34,15 +33,6 @@ function stamps() {
     seconds: () =>
       ((times.at(-1) as number) - (times[warmup - 1] as number)) / 1000 / (times.length - warmup),
   };
-}
-
-async function withEngine<T>(threads: number, use: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await createEngine({ threads, worker: false });
-  try {
-    return await use(engine);
-  } finally {
-    await engine.dispose();
-  }
 }
 
 export const prepareRlhf = (options: WorkOptions, threads: number) =>

@@ -1,11 +1,9 @@
 /** Attune as a contestant: the commands that its process answers, hosted by `serve.ts`. */
 import { availableParallelism } from "node:os";
-import * as ort from "onnxruntime-node";
 import {
   type Engine,
   type Executable,
   hostArray,
-  LocalEngine,
   mapTree,
   type Resident,
   type Tree,
@@ -13,6 +11,7 @@ import {
   type Value,
   zerosArray,
 } from "../src/graph/index.ts";
+import { createEngine } from "../src/graph/node.ts";
 import { randomBits } from "../src/graph/random.ts";
 import { configOf } from "../src/models/config/config.ts";
 import { saveOnnx } from "../src/models/export/folder.ts";
@@ -85,7 +84,8 @@ async function training({ model, tokens, batch, steps }: TrainRequest, scan: boo
   const optimizer = adamw();
   const packed = packing(parameterSpecs(config), optimizer.groupOf);
   const { specs } = packed;
-  const engine = new LocalEngine(ort, {
+  const engine = await createEngine({
+    worker: false,
     threads,
     ...(process.env.PROFILE && { profile: process.env.PROFILE }),
   });
@@ -167,7 +167,7 @@ const generateIn = (mode: string): Commands[string] => {
 /** Traces, differentiates, lowers and compiles the train step of GPT-2, whose weights are not needed for that. */
 async function compileGpt2() {
   const config = configFor({ layers: 12, width: 768, heads: 12, vocab: 50257, positions: 1024 });
-  const engine = new LocalEngine(ort, { threads });
+  const engine = await createEngine({ threads, worker: false });
   const start = performance.now();
   const optimizer = adamw();
   const packed = packing(parameterSpecs(config), optimizer.groupOf);

@@ -1,13 +1,13 @@
 /** Attune in ppo-to-reward: trains with the clock stopped while a snapshot is saved; and scores anybody's snapshots by gold. */
 import { join } from "node:path";
-import * as ort from "onnxruntime-node";
 import { createGenerator } from "../../src/generate/index.ts";
-import { type Engine, LocalEngine, unflatten } from "../../src/graph/index.ts";
+import { unflatten } from "../../src/graph/index.ts";
 import { loadModel } from "../../src/models/index.ts";
 import { checkpointReward, openReward } from "../../src/reward/index.ts";
 import { createPpo } from "../../src/train/index.ts";
 import { scoreResponses } from "../../src/train/policy/rollouts.ts";
 import { promptsAt } from "../../src/train/policy/run/prompts.ts";
+import { withEngine } from "../with-engine.ts";
 import { gold, readTaskPrompts, type TaskOptions, writeTask } from "./task.ts";
 import { taskPaths } from "./task-paths.ts";
 
@@ -30,15 +30,6 @@ export interface ToRewardRequest {
   readonly learning_rate: number;
   readonly num_ppo_epochs: number;
   readonly kl_coef: number;
-}
-
-async function withEngine<T>(threads: number, use: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = new LocalEngine(ort, { threads });
-  try {
-    return await use(engine);
-  } finally {
-    await engine.dispose();
-  }
 }
 
 export const prepareToReward = (options: TaskOptions, threads: number) =>

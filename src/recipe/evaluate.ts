@@ -56,7 +56,12 @@ export interface Evaluator {
   evaluate(stage: string, signal: AbortSignal): Promise<Evaluation | undefined>;
 }
 
-export function createEvaluator(recipe: Recipe, parts: Place): Evaluator {
+/** @param note says what a person should know */
+export function createEvaluator(
+  recipe: Recipe,
+  parts: Place,
+  note: (line: string) => void = () => {},
+): Evaluator {
   const settings = recipe.evaluate ?? {};
   const { max_new_tokens: maxNewTokens = 64, temperature = 1, num_prompts = 256 } = settings;
   const seed = settings.seed ?? recipe.seed;
@@ -73,6 +78,11 @@ export function createEvaluator(recipe: Recipe, parts: Place): Evaluator {
   async function promptsFor(model: Model): Promise<PromptExample[]> {
     const data = parts.data(settings.prompts as string);
     const { prompts } = await promptsOf(model, data, maxNewTokens, settings);
+    if (measured.size === 1 && settings.num_prompts !== undefined && prompts.length < num_prompts)
+      note(
+        `evaluate: ${prompts.length} ${prompts.length === 1 ? "prompt" : "prompts"} in ${settings.prompts}, num_prompts ` +
+          `asks for ${num_prompts}; a text file is one document unless evaluate.separator says where the next begins`,
+      );
     const order = [...permutation(prompts.length, seed, 7)].slice(0, num_prompts);
     return order.sort((a, b) => a - b).map((i) => prompts.at(i) as PromptExample);
   }

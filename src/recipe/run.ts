@@ -91,7 +91,7 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
   }
   if (recipe.world) await writeWorld(join(dir, "data"), recipe, options.note);
   const place = createPlace(dir, recipe, { engine, signal });
-  const evaluator = createEvaluator(recipe, place);
+  const evaluator = createEvaluator(recipe, place, options.note);
   const shared = sharedStages(dir, recipe);
   const stages: StageRecord[] = [];
   const evaluations: Record<string, Evaluation> = {};

@@ -34,6 +34,7 @@ export const worldKeys = {
   ratings: count("answers with a rating from 1 to 5"),
   prompts: count("prompts to train on"),
   arithmetic: count("sums, each with its result in the column answer and an answer that works it out"),
+  sums: count("more sums, each with its result in the column answer alone, for verifiable rewards"),
   held_out: count("prompts, demonstrations and pairs that no stage trains on"),
   noise: share("share of comparisons whose label is turned round", { default: 0 }),
   ties: flag("keep pairs that an annotator cannot tell apart, as ties", { default: false }),

@@ -17,6 +17,8 @@ interface Options {
   readonly rankings: number;
   readonly ratings: number;
   readonly prompts: number;
+  readonly arithmetic: number;
+  readonly sums: number;
   readonly heldOut: number;
   readonly noise: number;
   readonly ties?: boolean;

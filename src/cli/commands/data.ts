@@ -29,6 +29,8 @@ function registerWorld(data: Command): void {
     .option(...rows("--rankings <n>", "rankings.jsonl, several answers in order", 0))
     .option(...rows("--ratings <n>", "ratings.jsonl, single answers rated from 1 to 5", 0))
     .option(...rows("--prompts <n>", "prompts.jsonl, prompts alone", 6000))
+    .option(...rows("--arithmetic <n>", "arithmetic.jsonl, sums with worked answers and their results", 0))
+    .option(...rows("--sums <n>", "sums.jsonl, sums with their results alone, for verifiable rewards", 0))
     .option(...rows("--held-out <n>", "each held-out file: prompts, pairs (without noise) and answers", 700))
     .option("--noise <share>", "share of preference labels that are turned round", fraction, 0)
     .option("--ties", "keep pairs that the annotator cannot tell apart, with tie: true")

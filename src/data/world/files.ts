@@ -10,8 +10,10 @@ export interface WorldCounts {
   readonly rankings?: number;
   readonly ratings?: number;
   readonly prompts?: number;
-  /** Sums with their results. */
+  /** Sums with worked answers and their results. */
   readonly arithmetic?: number;
+  /** Sums with their results. */
+  readonly sums?: number;
   /** Of each held-out file. */
   readonly heldOut?: number;
   /** Share of comparisons whose label is turned round. */
@@ -42,10 +44,11 @@ export function worldFiles(world: World, counts: WorldCounts): WorldFile[] {
     ratings: () => world.ratings(counts.ratings ?? 0),
     prompts: () => world.prompts(counts.prompts ?? 0),
     arithmetic: () => world.arithmetic(counts.arithmetic ?? 0),
+    sums: () => world.sums(counts.sums ?? 0),
     "held-out": () => world.prompts(heldOut, { split }),
     "sft-held-out": () => world.demonstrations(heldOut, { split }),
     "preferences-held-out": () => world.preferences(heldOut, { split, axes }),
-    "arithmetic-held-out": () => world.arithmetic(counts.arithmetic ? heldOut : 0, { split }),
+    "arithmetic-held-out": () => world.arithmetic(counts.arithmetic || counts.sums ? heldOut : 0, { split }),
   };
   return Object.entries(files).map(([name, make]) => ({ name, make }));
 }

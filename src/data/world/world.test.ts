@@ -39,6 +39,20 @@ describe("the world", () => {
     expect(seen.filter((prompt) => held.has(bare(prompt)))).toEqual([]);
   });
 
+  it("has more sums, with results and without answers, most of which are not among the worked ones", () => {
+    const sums = world.sums(500);
+    const worked = new Set(world.arithmetic(500).map(({ prompt }) => bare(prompt)));
+    const held = new Set(world.arithmetic(500, { split: "held-out" }).map(({ prompt }) => bare(prompt)));
+    for (const row of sums) {
+      expect(Object.keys(row)).toEqual(["id", "prompt", "kind", "answer"]);
+      const [, a, operation, b] = /(\d(?: \d)*) (plus|minus) (\d(?: \d)*)/.exec(row.prompt) as unknown as string[];
+      const [x, y] = [a, b].map((digits) => Number(digits?.replaceAll(" ", ""))) as [number, number];
+      expect(row.answer.replaceAll(" ", "")).toBe(String(operation === "plus" ? x + y : x - y));
+      expect(held).not.toContain(bare(row.prompt));
+    }
+    expect(sums.filter(({ prompt }) => worked.has(bare(prompt))).length).toBeLessThan(100);
+  });
+
   it("has tens of thousands of different prompts", () => {
     const prompts = new Set(world.prompts(60_000).map(({ prompt }) => prompt));
     expect(prompts.size).toBeGreaterThan(20_000);

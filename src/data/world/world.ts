@@ -25,11 +25,14 @@ export interface PromptRow {
 
 export interface DemonstrationRow extends PromptRow, WorldResponse {}
 
-/** A sum with its right answer, and with one that works it out. */
-export interface ArithmeticRow extends DemonstrationRow {
+/** A sum with its result. */
+export interface SumRow extends PromptRow {
   /** Digits apart: "7 5". */
   readonly answer: string;
 }
+
+/** A sum with its result, and with an answer that works it out. */
+export interface ArithmeticRow extends SumRow, DemonstrationRow {}
 
 export interface PreferenceRow extends PromptRow {
   readonly chosen: string;
@@ -81,8 +84,10 @@ export interface World {
   corpus(count: number, mix?: LevelMix): { text: string; kind: KindName | "story" }[];
   /** Prompts with answers of mixed quality, better than the corpus. */
   demonstrations(count: number, options?: { mix?: LevelMix; split?: Split }): DemonstrationRow[];
-  /** Sums alone, with good answers and the right result: what verifiable rewards learn from. */
+  /** Sums alone, with good answers and the right result. */
   arithmetic(count: number, options?: { split?: Split }): ArithmeticRow[];
+  /** More sums, with results alone: what verifiable rewards learn from. */
+  sums(count: number): SumRow[];
   preferences(count: number, options?: PreferenceOptions): PreferenceRow[];
   rankings(count: number, options?: { split?: Split }): RankingRow[];
   ratings(count: number, options?: { split?: Split }): RatingRow[];
@@ -99,7 +104,8 @@ const storyShare = 0.25;
 /** How often a kind comes up in the corpus; sums take the most practice. */
 const corpusKinds = kinds.map((kind) => ({ kind, weight: kind.name === "arithmetic" ? 3 : 1 }));
 
-const sums = kinds.find(({ name }) => name === "arithmetic") as (typeof kinds)[number];
+const arithmetic = kinds.find(({ name }) => name === "arithmetic") as (typeof kinds)[number];
+const resultOf = (asked: Asked): string => arithmetic.solution?.(asked.task as never) as string;
 
 /** Each kind of data draws from a stream of its own. */
 const streams = {
@@ -111,6 +117,7 @@ const streams = {
   prompts: 6,
   respond: 7,
   arithmetic: 8,
+  sums: 9,
 };
 
 const axisScores = (score: GoldScore): Record<Axis, number> =>
@@ -148,13 +155,18 @@ export function createWorld({ seed = 42 }: WorldOptions = {}): World {
     arithmetic: (count, { split = "train" } = {}) =>
       Array.from({ length: count }, (_, i) => {
         const draw = streamOf("arithmetic", split, i);
-        const asked = drawPrompt(sums, split, draw);
+        const asked = drawPrompt(arithmetic, split, draw);
         const id = `arithmetic-${split}-${i}`;
         return {
-          ...{ id, prompt: asked.prompt, kind: sums.name },
+          ...{ id, prompt: asked.prompt, kind: arithmetic.name },
           ...answer(asked, "high", draw),
-          answer: sums.solution?.(asked.task as never) as string,
+          answer: resultOf(asked),
         };
+      }),
+    sums: (count) =>
+      Array.from({ length: count }, (_, i) => {
+        const asked = drawPrompt(arithmetic, "train", streamOf("sums", "train", i));
+        return { id: `sums-${i}`, prompt: asked.prompt, kind: arithmetic.name, answer: resultOf(asked) };
       }),
     preferences: (
       count,

@@ -75,7 +75,9 @@ function judge(
 ): void {
   const short = ["--ppo.max_steps", "1", "--dpo.max_steps", "1", "--evaluate.num_prompts", "8"];
   const found = seeds.map((seed) =>
-    accuracyOf(outcome("judge", seed, ["--world.noise", String(noise), ...short])),
+    accuracyOf(
+      outcome("judge", seed, ["--world.noise", String(noise), "--pairs.noise", String(noise), ...short]),
+    ),
   );
   context.add(
     {

@@ -45,7 +45,9 @@ describe("the world", () => {
     const held = new Set(world.arithmetic(500, { split: "held-out" }).map(({ prompt }) => bare(prompt)));
     for (const row of sums) {
       expect(Object.keys(row)).toEqual(["id", "prompt", "kind", "answer"]);
-      const [, a, operation, b] = /(\d(?: \d)*) (plus|minus) (\d(?: \d)*)/.exec(row.prompt) as unknown as string[];
+      const [, a, operation, b] = /(\d(?: \d)*) (plus|minus) (\d(?: \d)*)/.exec(
+        row.prompt,
+      ) as unknown as string[];
       const [x, y] = [a, b].map((digits) => Number(digits?.replaceAll(" ", ""))) as [number, number];
       expect(row.answer.replaceAll(" ", "")).toBe(String(operation === "plus" ? x + y : x - y));
       expect(held).not.toContain(bare(row.prompt));

@@ -127,6 +127,17 @@ describe("running a recipe", () => {
     await expect(runRecipe(failing, { engine })).rejects.toThrow(RecipeError);
   }, 60_000);
 
+  it("starts anew in the folder of a run that failed before it had anything, and in no other", async () => {
+    const broken = {
+      world: { sft: 4 },
+      stages: { sft: { model: data("base"), data: data("nowhere.jsonl") } },
+    };
+    await expect(runRecipe(recipe("unbegun", broken), { engine })).rejects.toThrow("nowhere.jsonl");
+    const whole = { stages: { sft: { model: data("base"), data: data("rows.jsonl"), max_steps: 1 } } };
+    expect((await runRecipe(recipe("unbegun", whole), { engine })).reason).toBe("done");
+    await expect(runRecipe(recipe("unbegun", whole), { engine })).rejects.toThrow("the folder is not empty");
+  });
+
   it("measures by a reward model once it is trained, the stages before it too", async () => {
     const pairs = join(data("whole"), "stages", "pairs", "pairs.jsonl");
     const judged = recipe("judged", {

@@ -175,7 +175,8 @@ async function prepare(dir: string, { resume, overwrite }: { resume: boolean; ov
     if (!names.includes("recipe.yaml"))
       throw new RecipeError(`${dir}: a run to go on with is required (recipe.yaml), there is none`);
   } else if (names.length > 0) {
-    if (!overwrite || !names.some((name) => ownNames.includes(name)))
+    const isOwn = names.every((name) => ownNames.includes(name));
+    if (!(isOwn && (await isUnbegun(dir))) && (!overwrite || !names.some((name) => ownNames.includes(name))))
       throw new RecipeError(
         `${dir}: the folder is not empty; choose another with --output_dir` +
           (names.includes("recipe.yaml")
@@ -185,6 +186,17 @@ async function prepare(dir: string, { resume, overwrite }: { resume: boolean; ov
     for (const name of ownNames) await rm(join(dir, name), { recursive: true, force: true });
   }
   await makeFolder(dir);
+}
+
+/** Whether a run's folder holds nothing that was computed: its first stage failed before it had anything to keep. */
+async function isUnbegun(dir: string): Promise<boolean> {
+  const stages = await readdir(join(dir, "stages")).catch((): string[] => []);
+  const computed = stages.map(async (name) => {
+    const folder = stageDir(dir, name);
+    const kept = await readdir(join(folder, "checkpoints")).catch((): string[] => []);
+    return kept.length > 0 || (await readJson<StageRecord>(join(folder, "stage.json")))?.status === "done";
+  });
+  return !(await Promise.all(computed)).includes(true);
 }
 
 interface StageRun {

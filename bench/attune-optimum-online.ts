@@ -68,7 +68,7 @@ export const onlineTrainers: Readonly<Record<string, Train>> = {
         numGenerations: 64,
         batchSize: 256,
         learningRate: 2e-3,
-        maxSteps: 200,
+        maxSteps: 400,
       })
     ).policy,
 

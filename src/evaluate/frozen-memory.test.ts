@@ -6,7 +6,7 @@ import { expect, it } from "vitest";
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 function measured(int8: boolean): { before: number; after: number; logProbs: number[][] } {
-  const size = { hiddenSize: 384, numLayers: 6, vocabSize: 2000, int8 };
+  const size = { hiddenSize: 512, numLayers: 8, vocabSize: 2000, int8 };
   const child = spawnSync(
     process.execPath,
     [

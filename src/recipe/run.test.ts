@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -136,6 +136,14 @@ describe("running a recipe", () => {
     const whole = { stages: { sft: { model: data("base"), data: data("rows.jsonl"), max_steps: 1 } } };
     expect((await runRecipe(recipe("unbegun", whole), { engine })).reason).toBe("done");
     await expect(runRecipe(recipe("unbegun", whole), { engine })).rejects.toThrow("the folder is not empty");
+  });
+
+  it("never takes a person's own data or recipe for a run that failed", async () => {
+    await mkdir(join(data("mine"), "data"), { recursive: true });
+    await writeFile(join(data("mine"), "data", "rows.jsonl"), "mine\n");
+    await writeFile(join(data("mine"), "recipe.yaml"), "mine\n");
+    await expect(runRecipe(recipe("mine"), { engine })).rejects.toThrow("the folder is not empty");
+    expect(await readFile(join(data("mine"), "data", "rows.jsonl"), "utf8")).toBe("mine\n");
   });
 
   it("measures by a reward model once it is trained, the stages before it too", async () => {

@@ -175,8 +175,8 @@ async function prepare(dir: string, { resume, overwrite }: { resume: boolean; ov
     if (!names.includes("recipe.yaml"))
       throw new RecipeError(`${dir}: a run to go on with is required (recipe.yaml), there is none`);
   } else if (names.length > 0) {
-    const isOwn = names.every((name) => ownNames.includes(name));
-    if (!(isOwn && (await isUnbegun(dir))) && (!overwrite || !names.some((name) => ownNames.includes(name))))
+    const replaces = overwrite && names.some((name) => ownNames.includes(name));
+    if (!replaces && !(await isUnbegun(dir, names)))
       throw new RecipeError(
         `${dir}: the folder is not empty; choose another with --output_dir` +
           (names.includes("recipe.yaml")
@@ -188,8 +188,13 @@ async function prepare(dir: string, { resume, overwrite }: { resume: boolean; ov
   await makeFolder(dir);
 }
 
-/** Whether a run's folder holds nothing that was computed: its first stage failed before it had anything to keep. */
-async function isUnbegun(dir: string): Promise<boolean> {
+/**
+ * Whether a folder is a run's and holds nothing that was computed: its first stage failed before it had anything to keep.
+ * Only a run leaves a run.json that reads as one; a person's own data/ or recipe.yaml is not a run.
+ */
+async function isUnbegun(dir: string, names: readonly string[]): Promise<boolean> {
+  const record = names.includes("run.json") ? await readJson<RunRecord>(join(dir, "run.json")) : undefined;
+  if (record?.attune === undefined || !names.every((name) => ownNames.includes(name))) return false;
   const stages = await readdir(join(dir, "stages")).catch((): string[] => []);
   const computed = stages.map(async (name) => {
     const folder = stageDir(dir, name);

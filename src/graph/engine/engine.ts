@@ -242,7 +242,7 @@ export class LocalEngine implements Engine {
     this.#options.discard?.(bufferOf(tensor) as ArrayBuffer);
   }
 
-  /** Frees arrays of this thread at once, such as results that were read; whoever looks at them again finds them empty. */
+  /** Frees arrays of this thread with their whole buffers, such as results that were read; they are empty afterwards. */
   discard(arrays: Iterable<Storage>): void {
     for (const { buffer } of arrays)
       if (buffer.byteLength > 0) this.#options.discard?.(buffer as ArrayBuffer);

@@ -6,8 +6,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 /** Settings that both sides try, each with each. */
 export const grid = {
-  learning_rate: [3e-4, 1e-3],
-  num_ppo_epochs: [1, 4],
+  learning_rate: [3e-4, 1e-3, 2e-3, 4e-3],
+  num_ppo_epochs: [1, 2, 4],
   kl_coef: [0.05],
 } as const;
 

@@ -184,15 +184,15 @@ export function logitFigures<R extends Record<string, Tensor>, K extends string>
     config.vocabSize,
     typeof count === "number" ? count : undefined,
   );
-  const of = (part: Tensor, projection: Tensor, own: R) => {
-    const logits = project(part, projection, { transposeB: true });
-    return fn(scale ? mul(logits, scale) : logits, own);
-  };
+  const of = (part: Tensor, projection: Tensor, own: R) =>
+    fn(project(part, projection, { transposeB: true }), own);
   const projection = outputProjection(config, params);
-  if (chunk === undefined) return of(hidden, projection, rows);
+  // The scale stands at the narrow side of the product.
+  const scaled = scale ? mul(hidden, scale) : hidden;
+  if (chunk === undefined) return of(scaled, projection, rows);
   return inChunks(
     ({ hidden: part, ...own }, shared) => of(part as Tensor, shared.projection, own as unknown as R),
-    { ...rows, hidden },
+    { ...rows, hidden: scaled },
     { projection },
     chunk,
   );

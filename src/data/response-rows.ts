@@ -6,13 +6,54 @@
  * beginning, and each response a branch that starts with that token. Tokens that are read are then those of the branches,
  * and figures of them are one flat list [M], response after response as they were given.
  */
-import { mul, type Tensor, type Tree } from "../graph/index.ts";
+import { type Dim, type HostArray, hostArray, mul, type Tensor, type Tree } from "../graph/index.ts";
 import type { ModelConfig } from "../models/config/config.ts";
 import { logitsOf } from "../models/model.ts";
-import { lengthOf, type TokenSequence } from "../models/response-rows.ts";
-import { packRuns, type RaggedRows, type Run, raggedRows, sharedBy } from "./packed-rows.ts";
+import {
+  packRuns,
+  type RaggedRows,
+  type Run,
+  raggedArrays,
+  raggedRows,
+  raggedSpecs,
+  sharedBy,
+} from "./packed-rows.ts";
 
-export { lengthOf, perResponse, responseTokens, type TokenSequence } from "../models/response-rows.ts";
+/** A prompt and its response, as token ids. */
+export interface TokenSequence {
+  readonly promptIds: ArrayLike<number>;
+  readonly ids: ArrayLike<number>;
+}
+
+/** Tokens that a model has to read: nothing is predicted from the last one. */
+export const lengthOf = ({ promptIds, ids }: TokenSequence): number => promptIds.length + ids.length - 1;
+
+/** The response tokens themselves, in the order in which they are read. */
+export const responseTokens = (sequences: readonly TokenSequence[]): number[] =>
+  sequences.flatMap(({ ids }) => Array.from(ids));
+
+/** Splits a flat list of figures into one row for each response. */
+export function perResponse(flat: ArrayLike<number>, sequences: readonly TokenSequence[]): Float64Array[] {
+  let at = 0;
+  return sequences.map(({ ids }) => Float64Array.from({ length: ids.length }, () => flat[at++] as number));
+}
+
+/** Responses as a loss reads them: ragged rows, and the `tokens` [M] that what is read of them predicts. */
+export const responseSpecs = {
+  ragged: raggedSpecs,
+  tokens: { dtype: "int64", shape: ["M"] as Dim[] },
+} as const;
+
+/** The arrays of `responseSpecs`. */
+export const responseArrays = (
+  sequences: readonly TokenSequence[],
+): { ragged: ReturnType<typeof raggedArrays>; tokens: HostArray<"int64"> } => {
+  const tokens = responseTokens(sequences);
+  return {
+    ragged: raggedArrays(packResponses(sequences)),
+    tokens: hostArray("int64", [tokens.length], tokens),
+  };
+};
 
 /** Indices of sequences by their prompt, in the order of the first of each. */
 function byPrompt(sequences: readonly TokenSequence[]): number[][] {

@@ -8,9 +8,8 @@
  *     step       - 1/n sum log pi(token), over the tokens of what was kept                language-model.ts
  */
 
-import { hostArray } from "../graph/index.ts";
+import { responseArrays, type TokenSequence } from "../data/response-rows.ts";
 import { permutation, randomBits } from "../graph/random.ts";
-import { choosingPlaces, responseTokens, type TokenSequence, tokenRows } from "../models/response-rows.ts";
 import { TrainError } from "./errors.ts";
 import { labelSpec } from "./loop/label-rows.ts";
 import { languageModelLoss } from "./loop/language-model.ts";
@@ -111,7 +110,7 @@ export async function expertIteration(
               const rows = [...order].map((i) => sequences[used[i] as number] as TokenSequence);
               for (const part of chunks(rows, o.batchSize * o.gradientAccumulation)) {
                 const items = part.reduce((n, { ids }) => n + ids.length, 0);
-                const micro = chunks(part, o.batchSize).map(labelled);
+                const micro = chunks(part, o.batchSize).map(responseArrays);
                 addMetrics(metrics, await policy.update(micro, items, policy.rate(step)));
                 updates++;
               }
@@ -139,15 +138,4 @@ export async function expertIteration(
     },
     hooks,
   );
-}
-
-/** The arrays of `labelSpec`: every response token is a label. */
-function labelled(rows: readonly TokenSequence[]) {
-  const input_ids = tokenRows(rows);
-  const list = (values: readonly number[]) => hostArray("int64", [values.length], values);
-  return {
-    input_ids,
-    tokens: list(responseTokens(rows)),
-    places: list(choosingPlaces(rows, input_ids.shape[1] as number)),
-  };
 }

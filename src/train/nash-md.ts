@@ -10,8 +10,9 @@
  * log-ratios from itself on, sum_t log pi(t) sum_{s>=t} (log pi - log ref)(s). `token` is TRL's, in which a token answers
  * for its own alone.
  */
+
+import type { TokenSequence } from "../data/response-rows.ts";
 import type { ModelConfig } from "../models/config/config.ts";
-import type { TokenSequence } from "../models/response-rows.ts";
 import { TrainError } from "./errors.ts";
 import { chunks } from "./loop/plan.ts";
 import { meanOf, sampledKlOf, sampleGroups, sampleMetrics, shown } from "./online/groups.ts";

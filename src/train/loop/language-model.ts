@@ -14,7 +14,6 @@ import {
   equal,
   expandDims,
   full,
-  gather,
   gatherAlong,
   greaterEqual,
   max,
@@ -30,6 +29,7 @@ import {
   where,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
+import type { RaggedBatch } from "../../models/families/ragged.ts";
 import { hiddenStates, logitFigures, type TokenBatch } from "../../models/model.ts";
 import type { Loss } from "./step.ts";
 
@@ -45,9 +45,8 @@ export function labelSums(
   batch: Tree<Tensor>,
   { accuracy = true }: LanguageModelLossOptions = {},
 ): Record<"nll" | "count", Tensor> & { correct?: Tensor } {
-  const hidden = hiddenStates(config, params, batch as unknown as TokenBatch); // [B T, C]
-  const { rows, ids, weights } = labelledRows(hidden, batch);
-  const { logProbs, best } = logitFigures(config, params, rows, { rows: { ids } }, (logits, own) => {
+  const { hidden, ids, weights } = labelledStates(config, params, batch);
+  const { logProbs, best } = logitFigures(config, params, hidden, { rows: { ids } }, (logits, own) => {
     const isBest = () =>
       greaterEqual(gatherAlong(logits, expandDims(own.ids, 1)), max(logits, -1, { keepDims: true })); // [N, 1]
     return {
@@ -60,24 +59,29 @@ export function labelSums(
   return { nll, count, ...(accuracy && { correct: sum(mul(best, weights)) }) };
 }
 
-/** The hidden states that predict labels, [N, C]: those that the batch names, or all, with weight 0 where none is. */
-function labelledRows(
-  hidden: Tensor,
-  { places, tokens, labels }: Tree<Tensor>,
-): Record<"rows" | "ids" | "weights", Tensor> {
-  if (places && tokens) {
-    const rows = gather(hidden, places as Tensor);
-    return { rows, ids: tokens as Tensor, weights: full([rows.shape[0] as Dim], 1, hidden.dtype) };
+/** The hidden states that predict labels, [N, C]: those that ragged rows read, or all, with weight 0 where none is. */
+function labelledStates(
+  config: ModelConfig,
+  params: Tree<Tensor>,
+  batch: Tree<Tensor>,
+): Record<"hidden" | "ids" | "weights", Tensor> {
+  if (batch.ragged) {
+    const hidden = hiddenStates(config, params, batch.ragged as unknown as RaggedBatch); // [M, C]
+    return {
+      hidden,
+      ids: batch.tokens as Tensor,
+      weights: full([hidden.shape[0] as Dim], 1, hidden.dtype),
+    };
   }
-  const flat = reshape(labels as Tensor, [-1]);
+  const hidden = hiddenStates(config, params, batch as unknown as TokenBatch); // [B T, C]
+  const flat = reshape(batch.labels as Tensor, [-1]);
   const ignored = equal(flat, -100);
-  return { rows: hidden, ids: where(ignored, 0, flat), weights: cast(not(ignored), hidden.dtype) };
+  return { hidden, ids: where(ignored, 0, flat), weights: cast(not(ignored), hidden.dtype) };
 }
 
 /**
  * Loss over a batch {input_ids, labels[, position_ids, segment_ids]}, all [B, T] int64, and [num_items], float32 [].
- * Instead of `labels` there may be `tokens` [N], the labels that count, and `places` [N], which of the hidden states
- * [B T] predict them: only those reach the vocabulary.
+ * Or {ragged, tokens [M][, num_items]}: ragged rows, of which what predicts a label is read, and those labels.
  */
 export const languageModelLoss =
   (config: ModelConfig, { accuracy = false }: LanguageModelLossOptions = {}): Loss =>

@@ -2,8 +2,8 @@
  * Groups of responses: several to each prompt, sampled, scored and compared with one another.
  */
 import type { PromptExample } from "../../data/prompts.ts";
+import type { TokenSequence } from "../../data/response-rows.ts";
 import { randomBits } from "../../graph/random.ts";
-import type { TokenSequence } from "../../models/response-rows.ts";
 import type { OpenedReward } from "../../reward/reward.ts";
 import type { Sample } from "../../runs/run-folder.ts";
 import { type RolloutResponse, scoreResponses } from "../policy/rollouts.ts";

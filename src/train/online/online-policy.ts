@@ -2,6 +2,8 @@
  * A policy that samples and learns in one engine: its weights stay there, samplers and passes read them where they are.
  * What it learns, and from which arrays, the method's loss says.
  */
+
+import type { TokenSequence } from "../../data/response-rows.ts";
 import { createTokenPass, logProbsFigure, type TokenPass } from "../../evaluate/token-pass.ts";
 import { frozenWeights } from "../../generate/weights.ts";
 import {
@@ -14,7 +16,6 @@ import {
   unflatten,
 } from "../../graph/index.ts";
 import type { Model, Parameters } from "../../models/load.ts";
-import type { TokenSequence } from "../../models/response-rows.ts";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
 import { schedule } from "../../optim/index.ts";
 import { checkMemory, stepSize } from "../loop/memory.ts";

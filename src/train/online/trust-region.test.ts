@@ -3,10 +3,12 @@ import {
   compile,
   type Engine,
   flatten,
+  gather,
   type HostArray,
   hostArray,
   logSoftmax,
   matmul,
+  mul,
   type Resident,
   reshape,
   type Tensor,
@@ -17,7 +19,7 @@ import { createEngine } from "../../graph/node.ts";
 import { gaussian } from "../../graph/random.ts";
 import { configOf } from "../../models/config/config.ts";
 import { createModel } from "../../models/load.ts";
-import { chosenLogits, hiddenOf, rowSpecs } from "../../models/response-rows.ts";
+import { hiddenStates, logitsOf } from "../../models/model.ts";
 import { specsOf } from "../loop/trainable.ts";
 import { createConjugateGradient } from "./conjugate-gradient.ts";
 import { createTrustRegion, type TrustRegionBatch } from "./trust-region.ts";
@@ -69,19 +71,15 @@ beforeAll(async () => {
   const program = await engine.load(
     compile(
       (params, batch) => {
-        const { input_ids, places, inverse_temperature } = batch as Record<keyof typeof rowSpecs, Tensor>;
-        return {
-          logits: logSoftmax(
-            chosenLogits(config, params, hiddenOf(config, params, input_ids), places, inverse_temperature),
-          ),
-        };
+        const { input_ids, places } = batch as Record<"input_ids" | "places", Tensor>;
+        const hidden = gather(hiddenStates(config, params, { input_ids }), places);
+        return { logits: logSoftmax(mul(logitsOf(config, params, hidden), 1 / temperature)) };
       },
       [
         specs,
         {
-          input_ids: rowSpecs.input_ids,
-          places: rowSpecs.places,
-          inverse_temperature: rowSpecs.inverse_temperature,
+          input_ids: { dtype: "int64", shape: ["B", "T"] },
+          places: { dtype: "int64", shape: ["N"] },
         },
       ] as const,
     ),
@@ -99,7 +97,6 @@ beforeAll(async () => {
             [ids.length],
             ids.map((_, t) => promptIds.length - 1 + t),
           ),
-          inverse_temperature: hostArray("float32", [], [1 / temperature]),
         },
       ]);
       const values = Array.from((logits as HostArray<"float32">).data);

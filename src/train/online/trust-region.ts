@@ -12,11 +12,16 @@
  * KL is exact over the vocabulary, in nats a token, and n counts the response tokens of the batch. A batch is cut into
  * micro-batches, over which all of these add up.
  */
+import {
+  responseArrays,
+  responseSpecs,
+  type TokenSequence,
+  temperedLogits,
+} from "../../data/response-rows.ts";
 import { exactKl } from "../../evaluate/kl.ts";
 import {
   add,
   compile,
-  type Dim,
   div,
   type Engine,
   exp,
@@ -37,15 +42,8 @@ import {
   zipTree,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
-import {
-  choosingPlaces,
-  chosenLogits,
-  hiddenOf,
-  responseTokens,
-  rowSpecs,
-  type TokenSequence,
-  tokenRows,
-} from "../../models/response-rows.ts";
+import type { RaggedBatch } from "../../models/families/ragged.ts";
+import { hiddenStates } from "../../models/model.ts";
 import { createConjugateGradient, dot, zerosIn } from "./conjugate-gradient.ts";
 
 export interface TrustRegionOptions {
@@ -101,13 +99,19 @@ export interface TrustRegionModel {
   whole(params: Tree<Tensor>, frozen: Tree<Tensor>): Tree<Tensor>;
 }
 
-const numbers: TensorSpec = { dtype: "float32", shape: ["N"] };
-const scalarSpec: TensorSpec = { dtype: "float32", shape: [] as Dim[] };
-const microSpecs = { ...rowSpecs, old_log_probs: numbers, advantages: numbers, num_items: scalarSpec };
+const numbers: TensorSpec = { dtype: "float32", shape: ["M"] };
+const scalarSpec: TensorSpec = { dtype: "float32", shape: [] };
+const microSpecs = {
+  ...responseSpecs,
+  old_log_probs: numbers,
+  advantages: numbers,
+  inverse_temperature: scalarSpec,
+  num_items: scalarSpec,
+} satisfies Tree<TensorSpec>;
 const scalarOf = (value: number): HostArray => hostArray("float32", [], [value]);
 const numberOf = (value: unknown): number => Number((value as HostArray).data[0]);
 
-type Micro = Record<keyof typeof microSpecs, Tensor>;
+type Micro = Record<Exclude<keyof typeof microSpecs, "ragged">, Tensor>;
 
 export async function createTrustRegion(
   engine: Engine,
@@ -120,8 +124,9 @@ export async function createTrustRegion(
   const arguments_ = { frozen: frozenSpecs, micro: microSpecs } as Tree<TensorSpec>;
   const logitsOf = (params: Tree<Tensor>, { frozen, micro }: Tree<Tensor>): Tensor => {
     const whole = model.whole(params, frozen as Tree<Tensor>);
-    const { input_ids, places, inverse_temperature } = micro as Micro;
-    return chosenLogits(config, whole, hiddenOf(config, whole, input_ids), places, inverse_temperature); // [N, V]
+    const { ragged, inverse_temperature } = micro as Tree<Tensor>;
+    const hidden = hiddenStates(config, whole, ragged as unknown as RaggedBatch);
+    return temperedLogits(config, whole, hidden, inverse_temperature as Tensor); // [M, V]
   };
   const surrogate = (logits: Tensor, { micro }: Tree<Tensor>): Tensor => {
     const { tokens, old_log_probs, advantages, num_items } = micro as Micro;
@@ -285,15 +290,11 @@ function microBatches(
     const values = members.flatMap((i) => Array.from(rows[i] as ArrayLike<number>));
     return hostArray("float32", [values.length], values);
   };
-  const list = (values: readonly number[]) => hostArray("int64", [values.length], values);
   return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, k) => {
     const members = order.slice(k * batchSize, (k + 1) * batchSize);
     const rows = members.map((i) => sequences[i] as TokenSequence);
-    const input_ids = tokenRows(rows);
     return {
-      input_ids,
-      places: list(choosingPlaces(rows, input_ids.shape[1] as number)),
-      tokens: list(responseTokens(rows)),
+      ...responseArrays(rows),
       inverse_temperature: scalarOf(1 / temperature),
       old_log_probs: flat(oldLogProbs, members),
       advantages: flat(advantages, members),

@@ -5,10 +5,10 @@
  *
  * With w = -A it is REINFORCE (Williams 1992). A token with weight 0, such as one that an environment said, teaches nothing.
  */
+
+import { responseArrays, responseSpecs, type TokenSequence } from "../../data/response-rows.ts";
 import {
-  type Dim,
   div,
-  gather,
   type HostArray,
   hostArray,
   mul,
@@ -19,31 +19,25 @@ import {
   tokenLogProbs,
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
-import { logitFigures } from "../../models/model.ts";
-import {
-  choosingPlaces,
-  hiddenOf,
-  responseTokens,
-  rowSpecs,
-  type TokenSequence,
-  tokenRows,
-} from "../../models/response-rows.ts";
+import type { RaggedBatch } from "../../models/families/ragged.ts";
+import { hiddenStates, logitFigures } from "../../models/model.ts";
 import type { Loss } from "../loop/step.ts";
 
-const weightSpec: TensorSpec = { dtype: "float32", shape: ["N"] as Dim[] };
-export const weightedSpec = { ...rowSpecs, weights: weightSpec };
+/** Weights of the response tokens, [M], beside them. */
+export const weightedSpec = {
+  ...responseSpecs,
+  weights: { dtype: "float32", shape: ["M"] },
+  inverse_temperature: { dtype: "float32", shape: [] },
+} satisfies Tree<TensorSpec>;
 
 /** 1/n sum_t w_t log pi(t), n = `num_items` responses. */
 export const weightedLoss =
   (config: ModelConfig): Loss =>
   (params, batch) => {
-    const { input_ids, places, tokens, inverse_temperature, weights } = batch as Record<
-      keyof typeof weightedSpec,
-      Tensor
-    >;
-    const hidden = hiddenOf(config, params, input_ids);
+    const { tokens, inverse_temperature, weights } = batch as Record<keyof typeof weightedSpec, Tensor>;
+    const hidden = hiddenStates(config, params, batch.ragged as unknown as RaggedBatch); // [M, C]
     const rows = { rows: { tokens }, scale: inverse_temperature };
-    const { logProbs } = logitFigures(config, params, gather(hidden, places), rows, (logits, own) => ({
+    const { logProbs } = logitFigures(config, params, hidden, rows, (logits, own) => ({
       logProbs: tokenLogProbs(logits, own.tokens),
     }));
     return { loss: div(sum(mul(logProbs, weights)), batch.num_items as Tensor) };
@@ -54,14 +48,10 @@ export function weightedBatch(
   rows: readonly TokenSequence[],
   weights: readonly Float64Array[],
   temperature: number,
-): Record<keyof typeof weightedSpec, HostArray> & Tree<HostArray> {
-  const input_ids = tokenRows(rows);
-  const list = (values: readonly number[]) => hostArray("int64", [values.length], values);
+): Tree<HostArray> {
   const flat = weights.flatMap((row) => Array.from(row));
   return {
-    input_ids,
-    places: list(choosingPlaces(rows, input_ids.shape[1] as number)),
-    tokens: list(responseTokens(rows)),
+    ...responseArrays(rows),
     inverse_temperature: hostArray("float32", [], [1 / temperature]),
     weights: hostArray("float32", [flat.length], flat),
   };

@@ -1,8 +1,10 @@
 /** What the page runs: the training of train-step.fixture.ts in the browser's own engine. */
 import { createEngine } from "../../src/graph/browser.ts";
+import type { BrowserModel } from "./model-files.fixture.ts";
 import { lossesOfScan, lossesOfSteps } from "./train-step.fixture.ts";
 
 export interface PageRequest {
+  readonly model: BrowserModel;
   readonly provider: "wasm" | "webgpu";
   readonly threads: number;
   readonly steps: number;
@@ -14,12 +16,12 @@ export interface PageReply {
   readonly scan: number[];
 }
 
-async function train({ steps: count, ...options }: PageRequest): Promise<PageReply> {
+async function train({ model, steps: count, ...options }: PageRequest): Promise<PageReply> {
   const engine = await createEngine({ ...options, wasmPaths: new URL("/ort/", location.href).href });
-  const config: unknown = await (await fetch("/model/config.json")).json();
+  const config: unknown = await (await fetch(`/models/${model}/config.json`)).json();
   const files = {
     config,
-    weights: new Uint8Array(await (await fetch("/model/model.safetensors")).arrayBuffer()),
+    weights: new Uint8Array(await (await fetch(`/models/${model}/model.safetensors`)).arrayBuffer()),
   };
   const steps = await lossesOfSteps(engine, files, count);
   const scan = await lossesOfScan(engine, files, count);

@@ -1,4 +1,4 @@
-/** A page on loopback with a bundled script, the wasm files of onnxruntime-web and a model, isolated or not. */
+/** A page on loopback with a bundled script, the wasm files of onnxruntime-web and the tiny models, isolated or not. */
 import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -9,7 +9,7 @@ import { build } from "esbuild";
 const root = new URL("../../", import.meta.url);
 const folders: Readonly<Record<string, string>> = {
   "/ort/": "node_modules/onnxruntime-web/dist/",
-  "/model/": "test/parity/golden/models/gpt2/",
+  "/models/": "test/parity/golden/models/",
 };
 const types: Readonly<Record<string, string>> = {
   ".html": "text/html",
@@ -48,7 +48,7 @@ export async function servePage(script: string, { isolated = true } = {}): Promi
     if (path === "/script.js") return code;
     const prefix = Object.keys(folders).find((folder) => path.startsWith(folder));
     const name = prefix && path.slice(prefix.length);
-    if (!name || !/^[\w.-]+$/.test(name)) return undefined;
+    if (!name || !/^(\w[\w-]*\/)?\w[\w.-]*$/.test(name)) return undefined;
     return readFile(new URL((folders[prefix] as string) + name, root)).catch(() => undefined);
   };
   const server: Server = createServer(async (request, response) => {

@@ -1,4 +1,4 @@
-/** The same training in every place: AdamW steps of the tiny GPT-2 on fixed tokens. Safe for browsers. */
+/** The same training in every place: AdamW steps of a tiny model on fixed tokens. Safe for browsers. */
 import {
   compileScan,
   type Engine,

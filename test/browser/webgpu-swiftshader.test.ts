@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { LocalEngine } from "../../src/graph/index.ts";
-import { gpt2Files } from "./gpt2-files.fixture.ts";
+import { browserModels, modelFiles } from "./model-files.fixture.ts";
 import { lossesOfScan, lossesOfSteps } from "./train-step.fixture.ts";
 
 const icd = "vk_swiftshader_icd.json";
@@ -20,16 +20,17 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 describe.skipIf(!driver)(
   driver ? "WebGPU on SwiftShader" : `WebGPU on SwiftShader (skipped: ${reason})`,
   () => {
-    it("trains a GPT-2 to the losses of the CPU, step by step and in a scan", async () => {
+    it.each(browserModels)("trains %s to the losses of the CPU, step by step and in a scan", async (name) => {
       const count = 6;
       const engine = new LocalEngine(ort);
-      const expected = await lossesOfSteps(engine, gpt2Files(), count);
-      expect(await lossesOfScan(engine, gpt2Files(), count)).toEqual(expected);
+      const files = modelFiles(name);
+      const expected = await lossesOfSteps(engine, files, count);
+      expect(await lossesOfScan(engine, files, count)).toEqual(expected);
       await engine.dispose();
       const loader = new URL("../../scripts/register-ts.js", import.meta.url).href;
       const child = await promisify(execFile)(
         process.execPath,
-        ["--import", loader, here("./webgpu.child.fixture.ts"), `${count}`],
+        ["--import", loader, here("./webgpu.child.fixture.ts"), name, `${count}`],
         // The Vulkan loader lies beside the driver.
         { env: { ...process.env, VK_ICD_FILENAMES: join(driver as string, icd), LD_LIBRARY_PATH: driver } },
       ).catch((error: { stdout: string; stderr: string; code?: number; signal?: string }) => error);

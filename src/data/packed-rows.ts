@@ -42,6 +42,37 @@ export function sharedBy(prompt: number, branches: readonly number[], longest: n
   return sizes.reduce((best, size) => (cost(size) < cost(best) ? size : best), 1);
 }
 
+/** Branches of a group that share its prompt: run k of the packed ones. */
+export interface GroupPart {
+  /** Which group. */
+  readonly row: number;
+  /** Which of its branches. */
+  readonly columns: readonly number[];
+}
+
+/** Groups of a prompt and its branches as runs, in which as many branches share the prompt as saves work. */
+export function packGroups(groups: readonly Run[]): {
+  readonly packed: PackedRuns;
+  readonly parts: readonly GroupPart[];
+} {
+  const alone = groups.flatMap(({ prompt, branches }) => branches.map((ids) => prompt.length + ids.length));
+  const longest = Math.max(1, ...alone);
+  const parts: GroupPart[] = [];
+  const runs: Run[] = [];
+  for (const [row, { prompt, branches }] of groups.entries()) {
+    const lengths = branches.map((ids) => ids.length);
+    const size = sharedBy(prompt.length, lengths, longest);
+    for (let from = 0; from < branches.length; from += size) {
+      const members = branches.slice(from, from + size);
+      parts.push({ row, columns: members.map((_, i) => from + i) });
+      runs.push({ prompt, branches: members });
+    }
+  }
+  // Runs without a token make no batch of their own.
+  const some = alone.some((size) => size > 0) ? [] : [{ prompt: [0], branches: [] }];
+  return { packed: packRuns([...runs, ...some]), parts };
+}
+
 /** Places of runs in rows of `length`: indices of runs, row by row. */
 export function firstFit(sizes: ArrayLike<number>, length: number): number[][] {
   const sizeOf = (run: number) => sizes[run] as number;

@@ -20,22 +20,21 @@ import { families } from "./families/index.ts";
 export interface EmbeddedTokens {
   /** The parameters with `embeddings` in the place of the token embedding. */
   readonly params: Tree<Tensor>;
-  /** [B, T] int64: the places of the tokens in `embeddings`. */
+  /** As the tokens, int64: their places in `embeddings`. */
   readonly input_ids: Tensor;
-  /** [B T, C]: what each token puts in, before positions. */
+  /** [B T, C] or [N, C]: what each token puts in, before positions. */
   readonly embeddings: Tensor;
 }
 
-/** The tokens [B, T] of a batch as rows of an embedding. */
+/** The tokens of a batch, [B, T] or ragged [N], as rows of an embedding. */
 export function embeddedTokens(config: ModelConfig, params: Tree<Tensor>, ids: Tensor): EmbeddedTokens {
   const name = families[config.family].embedding;
   const weights = flatten(params);
-  const [rows, length] = ids.shape as [Dim, Dim];
   const flat = reshape(ids, [-1]);
   const embeddings = gather(weights[name] as Tensor, flat);
   return {
     params: unflatten({ ...weights, [name]: embeddings }),
-    input_ids: reshape(arange(flat.shape[0] as Dim), [rows, length]),
+    input_ids: reshape(arange(flat.shape[0] as Dim), [...ids.shape]),
     embeddings,
   };
 }

@@ -39,6 +39,26 @@ describe("pairs from a model's own samples", () => {
     }
   });
 
+  it("are as many of a prompt as are asked for, and no response is in two of them", async () => {
+    const engine = await createEngine();
+    try {
+      const options = { model, prompts, reward: length, engine, samples: 6, responseLength: 6 };
+      const one = await collectPairs({ ...options, terminatedOnly: false });
+      const three = await collectPairs({ ...options, terminatedOnly: false, pairsPerPrompt: 3 });
+      expect(three.length).toBeGreaterThan(one.length);
+      for (const { text } of prompts) {
+        const of = (pairs: typeof one) => pairs.filter(({ prompt }) => prompt === text);
+        const margins = of(three).map((pair) => pair.score_chosen - pair.score_rejected);
+        expect(of(three)[0]).toEqual(of(one)[0]);
+        expect(margins).toEqual([...margins].sort((a, b) => b - a));
+        expect(margins.length).toBeLessThanOrEqual(3);
+      }
+      await expect(collectPairs({ ...options, pairsPerPrompt: 4 })).rejects.toThrow(/half of the 6 samples/);
+    } finally {
+      await engine.dispose();
+    }
+  });
+
   it("need two samples", async () => {
     const engine = await createEngine();
     await expect(collectPairs({ model, prompts, reward: length, engine, samples: 1 })).rejects.toThrow(

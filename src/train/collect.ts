@@ -1,6 +1,7 @@
 /**
  * Preference pairs from a model's own samples: several responses to each prompt, scored by a reward; the best is
- * preferred to the worst. Prompts whose responses all score alike give no pair.
+ * preferred to the worst, the second best to the second worst, and so on, so that no response is in two pairs. Responses
+ * that score alike make no pair.
  */
 import type { Engine } from "../graph/index.ts";
 import { uniform } from "../graph/random.ts";
@@ -17,6 +18,8 @@ export interface CollectOptions {
   readonly engine: Engine;
   /** Responses to each prompt. */
   readonly samples?: number;
+  /** Pairs from the responses to a prompt, at most; no more than half as many as there are samples. Default 1. */
+  readonly pairsPerPrompt?: number;
   /** Tokens of a response, at most. */
   readonly responseLength?: number;
   readonly temperature?: number;
@@ -41,6 +44,7 @@ export interface CollectedPair {
 
 export const collectDefaults = {
   samples: 4,
+  pairsPerPrompt: 1,
   responseLength: 64,
   temperature: 1,
   terminatedOnly: true,
@@ -64,11 +68,17 @@ export async function collectPairs(options: CollectOptions): Promise<CollectedPa
   if (!tokenizer)
     throw new TrainError(`${model.name}: collecting pairs needs a tokenizer, the model has none`);
   if (!(samples >= 2)) throw new TrainError(`samples: at least 2 are required for a pair, got ${samples}`);
+  if (!(Number.isInteger(o.pairsPerPrompt) && o.pairsPerPrompt >= 1 && 2 * o.pairsPerPrompt <= samples))
+    throw new TrainError(
+      `pairs_per_prompt: from 1 to half of the ${samples} samples are required, got ${o.pairsPerPrompt}; no response is in two pairs`,
+    );
   const pairs: CollectedPair[] = [];
   for await (const groups of scoredGroups({ ...o, tokenizer })) {
     for (const group of groups) {
-      const pair = pairOf(group, o.terminatedOnly);
-      if (pair) pairs.push(uniform(o.seed, noiseStream, group.index) < o.noise ? turned(pair) : pair);
+      for (const [i, pair] of pairsOf(group, o).entries()) {
+        const slips = uniform(o.seed, noiseStream, group.index * o.pairsPerPrompt + i) < o.noise;
+        pairs.push(slips ? turned(pair) : pair);
+      }
     }
     o.onProgress?.((groups.at(-1)?.index ?? 0) + 1, prompts.length, pairs.length);
   }
@@ -83,22 +93,24 @@ const turned = (pair: CollectedPair): CollectedPair => ({
   score_rejected: pair.score_chosen,
 });
 
-/** The best and the worst of the responses to a prompt. */
-function pairOf(
+/** The best and the worst of the responses to a prompt, the best and the worst of the others, ... */
+function pairsOf(
   { prompt: { text = "" }, responses, scores }: ScoredGroup,
-  terminatedOnly: boolean,
-): CollectedPair | undefined {
+  { terminatedOnly, pairsPerPrompt }: Required<Pick<CollectOptions, "terminatedOnly" | "pairsPerPrompt">>,
+): CollectedPair[] {
   const usable = responses
     .map((response, i) => ({ ...response, score: scores[i] as number }))
     .filter((response) => response.text !== "" && (response.terminated || !terminatedOnly))
     .sort((a, b) => b.score - a.score);
-  const [best, worst] = [usable[0], usable.at(-1)];
-  if (!best || !worst || best.score === worst.score) return undefined;
-  return {
-    prompt: text,
-    chosen: best.text,
-    rejected: worst.text,
-    score_chosen: best.score,
-    score_rejected: worst.score,
-  };
+  return usable.slice(0, Math.min(pairsPerPrompt, Math.floor(usable.length / 2))).flatMap((better, i) => {
+    const worse = usable.at(-1 - i);
+    if (!worse || better.score === worse.score) return [];
+    return {
+      prompt: text,
+      chosen: better.text,
+      rejected: worse.text,
+      score_chosen: better.score,
+      score_rejected: worse.score,
+    };
+  });
 }

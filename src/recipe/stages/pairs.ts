@@ -21,6 +21,10 @@ export const pairsStage = stageKind({
     num_samples: count("responses to each prompt; the best is preferred to the worst", {
       default: d.samples,
     }),
+    pairs_per_prompt: count(
+      "pairs from the responses to a prompt: the best with the worst, the second best with the second worst, ...",
+      { default: d.pairsPerPrompt },
+    ),
     response_length: count("tokens of a response, at most", { default: d.responseLength }),
     temperature: positive("of sampling", { default: d.temperature }),
     terminated_only: flag("leave out responses that did not end by themselves", {
@@ -55,6 +59,7 @@ export const pairsStage = stageKind({
       seed,
       signal: context.signal,
       ...(keys.num_samples !== undefined && { samples: keys.num_samples }),
+      ...(keys.pairs_per_prompt !== undefined && { pairsPerPrompt: keys.pairs_per_prompt }),
       ...(keys.temperature !== undefined && { temperature: keys.temperature }),
       ...(keys.terminated_only !== undefined && { terminatedOnly: keys.terminated_only }),
       ...(keys.noise !== undefined && { noise: keys.noise }),

@@ -11,7 +11,7 @@
  *     predicts       c0,r0  c1 c2   r1 r2 r3
  */
 import type { RowList } from "../../data/list.ts";
-import { packRuns, raggedArrays, raggedRows, raggedSpecs, sharedBy } from "../../data/packed-rows.ts";
+import { packGroups, raggedArrays, raggedRows, raggedSpecs } from "../../data/packed-rows.ts";
 import type { Pair } from "../../data/pair.ts";
 import type { Source } from "../../data/rows.ts";
 import {
@@ -39,7 +39,7 @@ import {
 import type { ModelConfig } from "../../models/config/config.ts";
 import type { RaggedBatch } from "../../models/families/ragged.ts";
 import { hiddenStates, logitFigures } from "../../models/model.ts";
-import { chunks, type Rows } from "../loop/plan.ts";
+import type { Rows } from "../loop/plan.ts";
 import type { Sides } from "./preference-losses.ts";
 
 /** A prompt and its responses, as token ids. */
@@ -110,31 +110,13 @@ export const runSize = ({ prompt, responses }: Run): number =>
 
 const branchOf = (ids: Int32Array): Int32Array => ids.subarray(0, Math.max(0, ids.length - 1));
 
-/** Where the responses of runs stand among the tokens of a batch. */
-function laidOut(runs: readonly Run[]) {
-  const alone = runs.flatMap(({ prompt, responses }) =>
-    responses.map((ids) => prompt.length + branchOf(ids).length),
-  );
-  const longest = Math.max(1, ...alone);
-  const parts = runs.flatMap(({ prompt, responses }, row) => {
-    const lengths = responses.map((ids) => branchOf(ids).length);
-    return chunks([...responses.keys()], sharedBy(prompt.length, lengths, longest)).map((columns) => ({
-      row,
-      columns,
-      run: { prompt, branches: columns.map((column) => branchOf(responses[column] as Int32Array)) },
-    }));
-  });
-  // Runs without a token make no batch of their own.
-  const some = alone.some((size) => size > 0) ? [] : [{ prompt: [0], branches: [] }];
-  const packed = packRuns([...parts.map(({ run }) => run), ...some]);
-  return { packed, parts };
-}
-
 /** The arrays of `runSpec`. */
 export function collateRuns(runs: readonly Run[], options: BatchOptions = {}): RunArrays {
   const { columns = 2, ldAlpha, prompts = false } = options;
   const count = countOf(options);
-  const { packed, parts } = laidOut(runs);
+  const { packed, parts } = packGroups(
+    runs.map(({ prompt, responses }) => ({ prompt, branches: responses.map(branchOf) })),
+  );
   const lists: Record<"picks" | "tokens" | "owners", number[]> = { picks: [], tokens: [], owners: [] };
   const discounts: number[] = [];
   const lengths = new Float32Array(runs.length * count);

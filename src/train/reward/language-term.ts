@@ -5,13 +5,10 @@
  *
  *     L = L_reward - c / n sum over pairs of 1 / |y| sum over t of log p(y_t | x, y_<t)        y: chosen
  */
-import type { Pair } from "../../data/pair.ts";
 import {
   add,
   div,
   gather,
-  type HostArray,
-  hostArray,
   mul,
   neg,
   sum,
@@ -26,11 +23,11 @@ import type { Pooling } from "../../reward/pooling.ts";
 import { TrainError } from "../errors.ts";
 import type { Loss } from "../loop/step.ts";
 
-/** The N tokens of a batch's chosen responses: where the hidden states that choose them stand, and 1 / |y| of each. */
+/** The L tokens of a batch's chosen responses: which of the states that are read choose them, and 1 / |y| of each. */
 export const languageSpec: Record<string, TensorSpec> = {
-  chosen_places: { dtype: "int64", shape: ["N"] },
-  chosen_tokens: { dtype: "int64", shape: ["N"] },
-  chosen_weights: { dtype: "float32", shape: ["N"] },
+  chosen_places: { dtype: "int64", shape: ["L"] },
+  chosen_tokens: { dtype: "int64", shape: ["L"] },
+  chosen_weights: { dtype: "float32", shape: ["L"] },
 };
 
 /** @throws TrainError for a model that is no language model any more, or whose rows have no such places */
@@ -44,28 +41,6 @@ export function checkLanguageTerm(
     );
 }
 
-/** The arrays of `languageSpec`, for pairs whose `places` are those of `rewardSpec`: a chosen response follows its prompt. */
-export function collateChosen(pairs: readonly Pair[], places: HostArray): Record<string, HostArray> {
-  const tokens = pairs.flatMap(({ prompt, chosen }, b) => {
-    const first = Number(places.data[b]) - chosen.length + 1;
-    // What follows nothing is chosen by nothing.
-    return Array.from(chosen, (id, t) => ({ place: first + t - 1, id, weight: 1 / chosen.length })).slice(
-      prompt.length === 0 ? 1 : 0,
-    );
-  });
-  const numbers = (of: (token: (typeof tokens)[number]) => number) =>
-    hostArray("int64", [tokens.length], tokens.map(of));
-  return {
-    chosen_places: numbers(({ place }) => place),
-    chosen_tokens: numbers(({ id }) => id),
-    chosen_weights: hostArray(
-      "float32",
-      [tokens.length],
-      tokens.map(({ weight }) => weight),
-    ),
-  };
-}
-
 /** The loss with the term, and `sft_loss`, the mean over pairs of nats per chosen token. */
 export function withLanguageTerm(
   result: ReturnType<Loss>,
@@ -73,7 +48,7 @@ export function withLanguageTerm(
   of: {
     readonly config: ModelConfig;
     readonly params: Tree<Tensor>;
-    /** Of every token, [R T, C]. */
+    /** Those that are read, [M, C]. */
     readonly hidden: Tensor;
     readonly batch: Tree<Tensor>;
   },

@@ -97,20 +97,33 @@ describe.each([
   },
 );
 
+const sizes = { vocabSize: 48, hiddenSize: 8, numLayers: 1, numHeads: 1, maxPositions: 64 };
+
 it("a prompt stands once before both responses, and rows are filled before there are more of them", () => {
-  const config = configOf("llama", {
-    vocabSize: 48,
-    hiddenSize: 8,
-    numLayers: 1,
-    numHeads: 1,
-    maxPositions: 64,
+  const model = withScoreHead(createModel(configOf("llama", sizes), 1), {
+    seed: 1,
+    entries: { pooling: "mean" },
   });
-  const layout = layoutOf(config, { margin: true });
-  const { input_ids, places, margin } = collateRewards(pairs, layout) as Record<string, HostArray>;
+  const layout = layoutOf(model.config, { margin: true });
+  const { input_ids, weights, margin } = collateRewards(pairs, layout) as Record<string, HostArray>;
   expect(input_ids?.shape).toEqual([4, 16]); // 15, 13, 6 + 6 and 5 tokens; apart they take 10 rows of 14
-  expect(places?.shape).toEqual([2, 5]);
+  expect(weights?.shape).toEqual([2, 5, 4, 16]);
   expect(margin?.data).toEqual(new Float32Array(5));
   const rows = rewardRows(pairs, layout);
   expect(rows.shape?.(pairs[0] as Pair)).toEqual({ rows: 1, length: 13 });
   expect(rows.sequences(pairs[0] as Pair).reduce((n, list) => n + list.length, 0)).toBe(16);
+});
+
+it("of ragged rows no token is padding, and the last of each response is read", () => {
+  const { ragged, places } = collateRewards(pairs, layoutOf(configOf("llama", sizes)));
+  const { input_ids, reads } = ragged as Record<string, HostArray>;
+  const all = pairs.flatMap(({ prompt, chosen, rejected }) => [...prompt, ...chosen, ...prompt, ...rejected]);
+  expect(input_ids?.shape[0]).toBeLessThanOrEqual(all.length);
+  const list = (x: unknown) => Array.from((x as HostArray).data, Number);
+  const read = list(reads).map((token) => list(input_ids)[token]);
+  expect((places as HostArray).shape).toEqual([2, 5]);
+  expect(list(places).map((place) => read[place])).toEqual([
+    ...pairs.map(({ chosen }) => chosen.at(-1)),
+    ...pairs.map(({ rejected }) => rejected.at(-1)),
+  ]);
 });

@@ -1,9 +1,12 @@
 /**
  * Pairs as batches of a reward model, with little padding.
  *
- * For a decoder a pair is one run of tokens: the prompt once, and behind it both responses as branches that do not see
- * each other. An encoder's tokens see what follows them, so there each response is a run with its own prompt. Runs fill
- * rows that are as long as the longest one, first fit with the longest first; segments keep them apart.
+ * A decoder that is scored at the last token reads ragged rows (src/data/packed-rows.ts): the real tokens alone, a prompt
+ * once for both responses where that saves work, and of the last layer the hidden states that are scored.
+ *
+ * All other models read a grid. For a decoder a pair is one run of tokens there, the prompt once, and behind it both
+ * responses as branches that do not see each other. An encoder's tokens see what follows them, so each response is a run
+ * with its own prompt. Runs fill rows that are as long as the longest one, first fit; segments keep them apart.
  *
  *     row        p0 p1 c0 c1 r0 r1 r2 | q0 c0 r0 r1 | padding        two pairs of a decoder
  *     segment     1  1  1  1  1  1  1    2  2  2  2    0
@@ -14,15 +17,16 @@
  * begin with `prompt_`, and in the other one responses follow nothing.
  */
 import type { RowList } from "../../data/list.ts";
+import { packGroups, packRuns, raggedArrays, raggedRows, raggedSpecs } from "../../data/packed-rows.ts";
 import type { Pair } from "../../data/pair.ts";
-import { type Dim, type HostArray, hostArray, type TensorSpec } from "../../graph/index.ts";
+import { type Dim, type HostArray, hostArray, type TensorSpec, type Tree } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import { families } from "../../models/families/index.ts";
 import { tokenSpec } from "../../models/model.ts";
 import { readsApart } from "../../models/towers.ts";
 import { type Pooling, poolingOf } from "../../reward/pooling.ts";
 import type { Rows } from "../loop/plan.ts";
-import { collateChosen, languageSpec } from "./language-term.ts";
+import { languageSpec } from "./language-term.ts";
 import { collateObjectives } from "./reward-objectives.ts";
 
 /** What of a model a batch depends on, and what pairs bring besides their tokens. */
@@ -55,9 +59,13 @@ const perPair: TensorSpec = { dtype: "float32", shape: ["B"] };
 /** What of the layout the tokens depend on. */
 export type TokenLayout = Pick<PairLayout, "encoder" | "pooling" | "apart">;
 
+const readsRagged = ({ encoder, pooling, apart }: TokenLayout): boolean =>
+  !encoder && !apart && pooling === "last";
+
 /**
- * B pairs in R rows of T tokens. `places` are those of the hidden states [R T] that are scored, [0, b] that of the
- * chosen response of pair b and [1, b] that of the rejected one; a mean has `weights` instead.
+ * B pairs as ragged rows, or in R rows of T tokens. `places` are those of the hidden states that are scored, among those
+ * that are read or among [R T]: [0, b] that of the chosen response of pair b and [1, b] that of the rejected one; a mean
+ * has `weights` instead.
  */
 export const rewardSpec = ({
   margin,
@@ -65,7 +73,7 @@ export const rewardSpec = ({
   objectives,
   language,
   ...layout
-}: PairLayout): Record<string, TensorSpec> => ({
+}: PairLayout): Tree<TensorSpec> => ({
   ...groupSpec(2, layout),
   ...(language && languageSpec),
   ...(objectives && { objectives: { dtype: "float32", shape: [objectives.length, "B"] } as const }),
@@ -74,10 +82,13 @@ export const rewardSpec = ({
 });
 
 /** The same for B groups of any number of responses; see `collateGroups`. */
-export const groupSpec = (slots: Dim, layout: TokenLayout): Record<string, TensorSpec> => ({
-  ...runSpec(slots, ["R", "T"], layout),
-  ...(layout.apart && prefixed(runSpec(1, ["RP", "TP"], layout))),
-});
+export const groupSpec = (slots: Dim, layout: TokenLayout): Tree<TensorSpec> =>
+  readsRagged(layout)
+    ? { ragged: raggedSpecs, places: tokenSpec([slots, "B"]) }
+    : {
+        ...runSpec(slots, ["R", "T"], layout),
+        ...(layout.apart && prefixed(runSpec(1, ["RP", "TP"], layout))),
+      };
 
 function runSpec(slots: Dim, size: readonly [Dim, Dim], { encoder, pooling }: TokenLayout) {
   const tokens = tokenSpec(size);
@@ -141,22 +152,6 @@ const sizeOf = ({ prompt, responses }: Run): number =>
 
 const multipleOf = 8; // fewer lengths, fewer shapes
 
-/** Runs by rows. */
-function packed(runs: readonly Run[]): { rows: Run[][]; length: number } {
-  const bySize = [...runs].sort((a, b) => sizeOf(b) - sizeOf(a));
-  const length = Math.ceil(sizeOf(bySize[0] as Run) / multipleOf) * multipleOf;
-  const rows: { runs: Run[]; room: number }[] = [];
-  for (const run of bySize) {
-    const size = sizeOf(run);
-    const row = rows.find(({ room }) => room >= size);
-    if (row) {
-      row.runs.push(run);
-      row.room -= size;
-    } else rows.push({ runs: [run], room: length - size });
-  }
-  return { rows: rows.map((row) => row.runs), length };
-}
-
 /** Pairs as the rows of a plan. */
 export const rewardRows = (pairs: RowList<Pair>, layout: PairLayout): Rows<Pair> => ({
   list: pairs,
@@ -176,35 +171,35 @@ export function shapeOf(group: ResponseGroup, { encoder, apart }: TokenLayout) {
 }
 
 /** The arrays of `rewardSpec`. */
-export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Record<string, HostArray> {
-  const { margin, tie, objectives, language } = layout;
+export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Tree<HostArray> {
+  const { margin, tie, objectives, language = false } = layout;
   const perPair = (of: (pair: Pair) => number) => hostArray("float32", [pairs.length], pairs.map(of));
-  const tokens = collateGroups(pairs.map(groupOf), 2, layout);
   return {
-    ...tokens,
-    ...(language && collateChosen(pairs, tokens.places as HostArray)),
+    ...collateGroups(pairs.map(groupOf), 2, layout, { language }),
     ...(objectives && { objectives: collateObjectives(pairs, objectives) }),
     ...(margin && { margin: perPair((pair) => pair.margin ?? 0) }),
     ...(tie && { tie: perPair((pair) => (pair.tie ? 1 : 0)) }),
   };
 }
 
-/** The arrays of `groupSpec`. */
+/** The arrays of `groupSpec`; with `language` also those of `languageSpec`, of ragged rows. */
 export function collateGroups(
   groups: readonly ResponseGroup[],
   slots: number,
   layout: TokenLayout,
-): Record<string, HostArray> {
-  if (!layout.apart) return collateRuns(groups, slots, layout);
+  { language = false } = {},
+): Tree<HostArray> {
+  if (readsRagged(layout)) return collateRagged(groups, slots, language);
+  if (!layout.apart) return collateGrid(groups, slots, layout);
   const apart = groups.map(apartOf);
   return {
-    ...collateRuns(
+    ...collateGrid(
       apart.map(({ responses }) => responses),
       slots,
       layout,
     ),
     ...prefixed(
-      collateRuns(
+      collateGrid(
         apart.map(({ prompt }) => prompt),
         1,
         layout,
@@ -213,60 +208,95 @@ export function collateGroups(
   };
 }
 
+const int64List = (values: readonly number[], shape = [values.length]) => hostArray("int64", shape, values);
+
+/** Groups as ragged rows; a slot that a group does not fill reads what is read first. */
+function collateRagged(groups: readonly ResponseGroup[], slots: number, language: boolean): Tree<HostArray> {
+  const count = groups.length;
+  const { packed, parts } = packGroups(
+    groups.map(({ prompt, responses }) => ({ prompt, branches: responses })),
+  );
+  const reads = new Map<number, number>();
+  const read = (token: number): number => {
+    const place = reads.get(token) ?? reads.size;
+    reads.set(token, place);
+    return place;
+  };
+  const places = new Array<number>(slots * count).fill(0);
+  const chosen: Record<"places" | "tokens" | "weights", number[]> = { places: [], tokens: [], weights: [] };
+  for (const [k, { row, columns }] of parts.entries()) {
+    const { prompt, responses } = groups[row] as ResponseGroup;
+    const starts = packed.starts[k] as (typeof packed.starts)[number];
+    const before = starts.prompt + prompt.length - 1; // the prompt's last token
+    for (const [b, column] of columns.entries()) {
+      const ids = responses[column] as Int32Array;
+      /** Response token t, and the one before it. */
+      const at = (t: number) => (t < 0 ? before : (starts.branches[b] as number) + t);
+      places[column * count + row] = read(at(ids.length - 1));
+      if (!language || column > 0) continue;
+      for (const [t, id] of ids.entries()) {
+        if (t === 0 && prompt.length === 0) continue; // what follows nothing is chosen by nothing
+        chosen.places.push(read(at(t - 1)));
+        chosen.tokens.push(id);
+        chosen.weights.push(1 / ids.length);
+      }
+    }
+  }
+  return {
+    ragged: raggedArrays(raggedRows(packed, [...reads.keys()])),
+    places: int64List(places, [slots, count]),
+    ...(language && {
+      chosen_places: int64List(chosen.places),
+      chosen_tokens: int64List(chosen.tokens),
+      chosen_weights: hostArray("float32", [chosen.weights.length], chosen.weights),
+    }),
+  };
+}
+
 /**
- * Groups as token rows, with `places` [slots, groups], or `weights` [slots, groups, R, T] of a mean, for the responses
+ * Groups in rows of a grid, with `places` [slots, groups], or `weights` [slots, groups, R, T] of a mean, for the responses
  * of each; a slot that a group does not fill reads the first token of the batch.
  */
-function collateRuns(
+function collateGrid(
   groups: readonly ResponseGroup[],
   slots: number,
   { encoder, pooling }: TokenLayout,
 ): Record<string, HostArray> {
   const count = groups.length;
-  const { rows, length } = packed(groups.flatMap((group, i) => runsOf(group, i, encoder)));
-  const size = rows.length * length;
-  const names = ["input_ids", "position_ids", "segment_ids", "branch_ids"] as const;
-  const [ids, positions, segments, branches] = names.map(() => new BigInt64Array(size)) as [
-    BigInt64Array,
-    BigInt64Array,
-    BigInt64Array,
-    BigInt64Array,
-  ];
-  const places = new BigInt64Array(slots * count);
+  const runs = groups.flatMap((group, i) => runsOf(group, i, encoder));
+  const packed = packRuns(
+    runs.map(({ prompt, responses }) => ({ prompt, branches: responses.map(({ ids }) => ids) })),
+    { multipleOf },
+  );
+  const shape = [packed.rows, packed.length];
+  const size = packed.rows * packed.length;
+  const grid = (list: Int32Array) => {
+    const data = new BigInt64Array(size);
+    for (const [token, value] of list.entries()) data[packed.places[token] as number] = BigInt(value);
+    return hostArray("int64", shape, data);
+  };
+  const places = new Array<number>(slots * count).fill(0);
   const weights = new Float32Array(pooling === "mean" ? slots * count * size : 0);
-  for (const [r, runs] of rows.entries()) {
-    let at = r * length;
-    for (const [segment, { group, prompt, responses }] of runs.entries()) {
-      const put = (list: Int32Array, from: number, branch: number) => {
-        for (const [i, id] of list.entries()) {
-          ids[at] = BigInt(id);
-          positions[at] = BigInt(from + i);
-          segments[at] = BigInt(segment + 1);
-          branches[at++] = BigInt(branch);
-        }
-      };
-      const start = at;
-      put(prompt, 0, 0);
-      for (const { side, ids: response } of responses) {
-        const begin = at;
-        put(response, prompt.length, encoder ? 0 : side + 1);
-        const row = side * count + group;
-        places[row] = BigInt(pooling === "cls" ? start : at - 1);
-        if (pooling !== "mean") continue;
-        const share = 1 / (prompt.length + response.length);
-        weights.fill(share, row * size + start, row * size + start + prompt.length);
-        weights.fill(share, row * size + begin, row * size + at);
-      }
+  for (const [k, { group, prompt, responses }] of runs.entries()) {
+    const starts = packed.starts[k] as (typeof packed.starts)[number];
+    const start = packed.places[starts.prompt] as number; // a run's places follow each other
+    for (const [b, { side, ids }] of responses.entries()) {
+      const begin = start + (starts.branches[b] as number) - starts.prompt;
+      const row = side * count + group;
+      places[row] = pooling === "cls" ? start : begin + ids.length - 1;
+      if (pooling !== "mean") continue;
+      const share = 1 / (prompt.length + ids.length);
+      weights.fill(share, row * size + start, row * size + start + prompt.length);
+      weights.fill(share, row * size + begin, row * size + begin + ids.length);
     }
   }
-  const shape = [rows.length, length];
   return {
-    input_ids: hostArray("int64", shape, ids),
-    position_ids: hostArray("int64", shape, positions),
-    segment_ids: hostArray("int64", shape, segments),
-    ...(!encoder && { branch_ids: hostArray("int64", shape, branches) }),
+    input_ids: grid(packed.ids),
+    position_ids: grid(packed.positions),
+    segment_ids: grid(packed.segments),
+    ...(!encoder && { branch_ids: grid(packed.branches) }),
     ...(pooling === "mean"
       ? { weights: hostArray("float32", [slots, count, ...shape], weights) }
-      : { places: hostArray("int64", [slots, count], places) }),
+      : { places: int64List(places, [slots, count]) }),
   };
 }

@@ -41,7 +41,7 @@ import { groupStates, headScores } from "./reward-loss.ts";
 /** The rank of a slot that a list does not fill. */
 const none = -1;
 
-/** Rankings as the rows of a plan: [N] slots for the responses of a list. */
+/** Rankings as the rows of a plan: [S] slots for the responses of a list. */
 export const rankingRows = (lists: RowList<RankedList>, layout: TokenLayout): Rows<RankedList> => ({
   list: lists,
   sequences: ({ prompt, responses }) => responses.flatMap((ids) => [prompt, ids]),
@@ -58,12 +58,12 @@ export const rankingRows = (lists: RowList<RankedList>, layout: TokenLayout): Ro
   },
 });
 
-export const rankingSpec = (layout: TokenLayout): Record<string, TensorSpec> => ({
-  ...groupSpec("N", layout),
-  ranks: { dtype: "float32", shape: ["B", "N"] },
+export const rankingSpec = (layout: TokenLayout): Tree<TensorSpec> => ({
+  ...groupSpec("S", layout),
+  ranks: { dtype: "float32", shape: ["B", "S"] },
 });
 
-/** Scores [B, N] of each head. */
+/** Scores [B, S] of each head. */
 const listScores = (config: ModelConfig, params: Tree<Tensor>, batch: Tree<Tensor>, slots: number | string) =>
   headScores(
     config,
@@ -78,9 +78,9 @@ export const rankingLoss =
   (config: ModelConfig): Loss =>
   (params, batch) => {
     const { ranks, num_items } = batch as Record<"ranks" | "num_items", Tensor>;
-    const heads = listScores(config, params, batch, "N");
+    const heads = listScores(config, params, batch, "S");
     const losses = heads.map((scores) => div(sum(plackettLuceLosses(scores, ranks)), num_items));
-    const scores = mul(addAll(heads), 1 / heads.length); // [B, N]
+    const scores = mul(addAll(heads), 1 / heads.length); // [B, S]
     const isThere = greaterEqual(ranks, 0);
     const top = argmax(where(isThere, scores, -1e30), -1); // [B]
     const right = equal(top, argmax(where(isThere, mul(ranks, -1), -1e30), -1));
@@ -115,7 +115,7 @@ export function ratingRows(examples: RowList<RatedExample>, layout: TokenLayout)
   };
 }
 
-export const ratingSpec = (layout: TokenLayout): Record<string, TensorSpec> => ({
+export const ratingSpec = (layout: TokenLayout): Tree<TensorSpec> => ({
   ...groupSpec(1, layout),
   target: { dtype: "float32", shape: ["B"] },
 });

@@ -31,6 +31,7 @@ import {
 } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import { embeddedTokens } from "../../models/embedded-tokens.ts";
+import type { RaggedBatch } from "../../models/families/ragged.ts";
 import { hiddenStates, scoresOf, type TokenBatch } from "../../models/model.ts";
 import { promptParameters, readsApart } from "../../models/towers.ts";
 import { type PairLossOptions, pairLoss } from "../../reward/bradley-terry.ts";
@@ -70,12 +71,16 @@ export function groupStates(
   return towerFeatures(reshape(spread, [`${slots}*B`, width]), responses);
 }
 
+/** Of the tokens that ragged rows read, [M, C]; of all of a grid, [R T, C]. */
+const statesOf = (config: ModelConfig, params: Tree<Tensor>, batch: Tree<Tensor>): Tensor =>
+  hiddenStates(config, params, (batch.ragged ?? batch) as unknown as RaggedBatch | TokenBatch);
+
 function pooledRuns(
   config: ModelConfig,
   params: Tree<Tensor>,
   batch: Tree<Tensor>,
   slots: number | string,
-  hidden = hiddenStates(config, params, batch as unknown as TokenBatch), // [R T, C]
+  hidden = statesOf(config, params, batch),
 ): Tensor {
   const { places, weights } = batch as Record<string, Tensor | undefined>;
   const all = `${slots}*B`;
@@ -113,21 +118,24 @@ export const rewardLoss =
   (config: ModelConfig, options: RewardLossOptions = {}): Loss =>
   (params: Tree<Tensor>, batch: Tree<Tensor>) => {
     const { gradientPenalty = 0, sftCoefficient = 0, objectives } = options;
-    const { margin, tie, num_items, keep, input_ids } = batch as Record<string, Tensor | undefined>;
+    const { margin, tie, num_items, keep } = batch as Record<string, Tensor | undefined>;
     const items = num_items as Tensor;
-    const tokens = gradientPenalty > 0 ? embeddedTokens(config, params, input_ids as Tensor) : undefined;
-    const read = tokens ? { ...batch, input_ids: tokens.input_ids } : batch;
-    const hidden = hiddenStates(config, tokens?.params ?? params, read as unknown as TokenBatch); // [R T, C]
-    const states = groupStates(config, tokens?.params ?? params, read, 2, hidden);
+    const {
+      params: withTokens,
+      batch: read,
+      embeddings,
+    } = gradientPenalty > 0 ? embedded(config, params, batch) : { params, batch, embeddings: undefined };
+    const hidden = statesOf(config, withTokens, read);
+    const states = groupStates(config, withTokens, read, 2, hidden);
     const heads = headScores(config, params, states, 2, keep); // K of [2, B]
     const penalised = (plain: ReturnType<Loss>): ReturnType<Loss> => {
       const result =
         sftCoefficient > 0
           ? withLanguageTerm(plain, sftCoefficient, { config, params, hidden, batch })
           : plain;
-      if (!tokens) return result;
+      if (!embeddings) return result;
       const leads = mul(addAll(heads.map((head) => sum(lead(head)))), 1 / heads.length);
-      const [slope] = gradientOf(leads, [tokens.embeddings]) as [Tensor];
+      const [slope] = gradientOf(leads, [embeddings]) as [Tensor];
       const penalty = div(sum(square(slope)), items);
       return {
         loss: add(result.loss, mul(penalty, gradientPenalty)),
@@ -148,6 +156,16 @@ export const rewardLoss =
       },
     });
   };
+
+/** The batch with the embeddings of its tokens in a tensor of their own (models/embedded-tokens.ts). */
+function embedded(config: ModelConfig, params: Tree<Tensor>, batch: Tree<Tensor>) {
+  const rows = (batch.ragged ?? batch) as Tree<Tensor>;
+  const { input_ids, ...found } = embeddedTokens(config, params, rows.input_ids as Tensor);
+  return {
+    ...found,
+    batch: { ...batch, ...(batch.ragged ? { ragged: { ...rows, input_ids } } : { input_ids }) },
+  };
+}
 
 /** One side [B] of [2, B]. */
 export const side = (of: Tensor, at: number): Tensor => reshape(slice(of, 0, at, at + 1), ["B"]);

@@ -5,7 +5,7 @@ import type { Pair } from "../../data/pair.ts";
 import { loadPreferences, type PreferenceDataset, type PreferenceOptions } from "../../data/preferences.ts";
 import { loadRankings, type RankingDataset } from "../../data/rankings.ts";
 import { loadRatings, type RatingDataset } from "../../data/ratings.ts";
-import type { TensorSpec } from "../../graph/index.ts";
+import type { TensorSpec, Tree } from "../../graph/index.ts";
 import type { ModelConfig } from "../../models/config/config.ts";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
 import type { ResponseParts } from "../../reward/rows.ts";
@@ -32,7 +32,7 @@ export interface RewardTask<Row, D extends RewardDataset = RewardDataset> {
   readonly dataset: D;
   readonly rows: Rows<Row>;
   readonly loss: Loss;
-  readonly batchSpec: Record<string, TensorSpec>;
+  readonly batchSpec: Tree<TensorSpec>;
   readonly layout: Readonly<Record<string, string | boolean>>;
   /** Responses of a row, as the batch's specification calls their number, and of given rows. */
   readonly slots: number | string;
@@ -94,7 +94,7 @@ export const rewardTasks = {
       loss: rankingLoss(config),
       batchSpec: rankingSpec(layout),
       layout,
-      slots: "N",
+      slots: "S",
       slotsOf: (rows: readonly { responses: readonly unknown[] }[]) =>
         Math.max(...rows.map(({ responses }) => responses.length)),
       responses: () =>

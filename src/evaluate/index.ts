@@ -58,6 +58,7 @@ export {
   type FittedCurve,
   fitCurve,
   fitRuns,
+  resampledCurves,
 } from "./over-optimisation/curve.ts";
 export {
   type Drift,
@@ -67,6 +68,7 @@ export {
   driftSignals,
   duplicateShare,
 } from "./over-optimisation/drift.ts";
+export { less, peakPlace, peakShift, type Range, rangeOf } from "./over-optimisation/peak.ts";
 export {
   disagreement,
   type Gap,

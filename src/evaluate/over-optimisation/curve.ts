@@ -157,17 +157,13 @@ export interface FitRunsOptions extends FitOptions {
 }
 
 /**
- * The curve through all runs' points, with intervals by the two-stage bootstrap: runs are drawn with replacement, then
- * points within each, so that what differs between seeds counts, and a single run has an interval too.
- *
- * @throws EvaluateError as `fitCurve` does
+ * Curves through resampled points: runs are drawn with replacement, then points within each, so that what differs between
+ * seeds counts, and a single run has an interval too. Draws with too few different distances are left out.
  */
-export function fitRuns(runs: readonly (readonly CurvePoint[])[], options: FitRunsOptions): FittedCurve {
-  const { seed = 0, n = 1000, confidence = 0.95, bandSteps = 48 } = options;
+export function resampledCurves(runs: readonly (readonly CurvePoint[])[], options: FitRunsOptions): Curve[] {
+  const { seed = 0, n = 1000 } = options;
   const filled = runs.filter((run) => run.length > 0);
-  const curve = fitCurve(filled.flat(), options);
-  const drawn: Curve[] = [];
-  for (let sample = 0; sample < n; sample++) {
+  return Array.from({ length: n }).flatMap((_, sample) => {
     let at = 0;
     const pick = <T>(list: readonly T[]): T =>
       list[Math.floor(uniform(seed, sample, at++) * list.length)] as T;
@@ -176,15 +172,27 @@ export function fitRuns(runs: readonly (readonly CurvePoint[])[], options: FitRu
       return run.map(() => pick(run));
     });
     try {
-      drawn.push(fitCurve(points, options));
+      return fitCurve(points, options);
     } catch {
-      // too few different distances were drawn
+      return [];
     }
-  }
+  });
+}
+
+/**
+ * The curve through all runs' points, with intervals by the two-stage bootstrap of `resampledCurves`.
+ *
+ * @throws EvaluateError as `fitCurve` does
+ */
+export function fitRuns(runs: readonly (readonly CurvePoint[])[], options: FitRunsOptions): FittedCurve {
+  const { confidence = 0.95, bandSteps = 48 } = options;
+  const all = runs.flat();
+  const curve = fitCurve(all, options);
+  const drawn = resampledCurves(runs, options);
   const tail = (1 - confidence) / 2;
   const ends = (values: Float64Array) => ({ low: quantile(values, tail), high: quantile(values, 1 - tail) });
   const peaks = Float64Array.from(drawn, ({ peak }) => peak?.d ?? Number.POSITIVE_INFINITY).sort();
-  const farthest = Math.max(...filled.flat().map(({ d }) => d));
+  const farthest = Math.max(...all.map(({ d }) => d));
   return {
     curve,
     ...(curve.peak && drawn.length > 0 && { peak: { mean: curve.peak.d, ...endsWithoutNaN(peaks, tail) } }),

@@ -18,7 +18,9 @@ import {
   klOfBestOfN,
   mean,
   type OwnPair,
+  peakShift,
   powersUpTo,
+  type Range,
   scaleOf,
   widestGaps,
 } from "../../evaluate/index.ts";
@@ -53,6 +55,8 @@ export interface RunGroup {
   readonly points: readonly RunPoint[];
   /** Of the gold reward; none with too few points. */
   readonly fit?: FittedCurve;
+  /** d* less that of the first group that differs in its proxy alone. */
+  readonly shift?: Range;
   /** At the last step, over the seeds. */
   readonly last: { readonly d: number; readonly proxy?: number; readonly gold?: number };
   /** The highest mean gold reward of a step over the seeds, the start included at step 0. */
@@ -281,6 +285,8 @@ function groupsOf(
   { gold: start, n }: { readonly gold: number | undefined; readonly n: number },
 ): RunGroup[] {
   const names = [...new Set(cells.map(({ group }) => group))];
+  /** Gold of the runs of the first group of each setting: what those with other proxies stand beside. */
+  const firsts = new Map<string, CurvePoint[][]>();
   return names.map((group): RunGroup => {
     const members = cells.filter((cell) => cell.group === group);
     const proxy = proxyName(members[0] as CellData);
@@ -305,7 +311,12 @@ function groupsOf(
         gold === undefined || Number.isNaN(d) ? [] : [{ d, reward: gold }],
       ),
     );
-    const fit = attempt(() => fitRuns(curves, { form: "rl", n, ...(start !== undefined && { start }) }));
+    const options = { form: "rl" as const, n, ...(start !== undefined && { start }) };
+    const fit = attempt(() => fitRuns(curves, options));
+    const setting = group.startsWith(`${proxy}, `) ? group.slice(proxy.length) : group;
+    const others = firsts.get(setting);
+    if (!others) firsts.set(setting, curves);
+    const shift = others && attempt(() => peakShift(curves, others, options));
     const first = reference.flatMap(({ proxies }) => (proxies[proxy] ? [mean(proxies[proxy])] : []));
     const startProxy = first.length > 0 ? mean(first) : undefined;
     const last = meanOf(runs.map((run) => run.at(-1)).filter((point) => point !== undefined));
@@ -325,6 +336,7 @@ function groupsOf(
       seeds: members.length,
       points,
       ...(fit && { fit }),
+      ...(shift && { shift }),
       last,
       ...(best && { best }),
       change: {

@@ -3,13 +3,14 @@
  * model on the way with the gold reward, fits the curves and writes the report.
  */
 import { join } from "node:path";
+import type { Range } from "../../evaluate/index.ts";
 import { writeJson, writeWhole } from "../../runs/write-whole.ts";
 import { readText, type StudyData } from "../study/files.ts";
 import { placedIn, sharedDir } from "../study/grid.ts";
 import { runStudy, type StudyOptions, type StudyResult } from "../study/run.ts";
 import type { Study } from "../study/settings.ts";
 import { type OveroptFigures, overoptFigures, type RunGroup } from "./figures.ts";
-import type { Range, WayFigures } from "./ways.ts";
+import type { WayFigures } from "./ways.ts";
 
 export interface OveroptResult extends Omit<StudyResult, "cells" | "reference"> {
   readonly figures: OveroptFigures;
@@ -62,8 +63,9 @@ function linesOf({ proxies, groups, ways = [] }: OveroptFigures): string[] {
       .filter(({ bestOfN }) => bestOfN.length > 1)
       .map(({ name, fit }) => `best of n by ${name}: ${peak(fit)}`),
     ...groups.map(
-      ({ group, fit, change }) =>
+      ({ group, fit, shift, change }) =>
         `${group}: ${peak(fit)}` +
+        (shift ? `, beside the first ${rangeText(shift)}` : "") +
         (change.proxy === undefined ? "" : `; proxy ${signed(change.proxy)}`) +
         (change.gold_since_best === undefined
           ? ""

@@ -9,17 +9,19 @@
  * that still rises has its peak at infinity, one that falls from the start at 0.
  */
 
-import { quantile } from "../../evaluate/bootstrap.ts";
-import { bestOfN, fitCurve, klOfBestOfN, mean, powersUpTo } from "../../evaluate/index.ts";
+import {
+  bestOfN,
+  fitCurve,
+  klOfBestOfN,
+  less,
+  mean,
+  peakPlace,
+  powersUpTo,
+  type Range,
+  rangeOf,
+} from "../../evaluate/index.ts";
 import { uniform } from "../../graph/random.ts";
 import type { ReferenceSamples } from "../study/files.ts";
-
-export interface Range {
-  readonly mean: number;
-  readonly low: number;
-  /** Infinity where that share of the draws has no peak. */
-  readonly high: number;
-}
 
 export interface WayFigures {
   readonly name: string;
@@ -81,8 +83,7 @@ export function waysFigures(
   const range = (way: number, key: Measure, beside?: number): Range => {
     const of = (found: typeof whole) =>
       less(found[way]?.[key] as number, beside === undefined ? 0 : (found[beside]?.[key] as number));
-    const values = Float64Array.from(drawn, of).sort();
-    return { mean: of(whole), low: end(values, 0.025), high: end(values, 0.975) };
+    return rangeOf(of(whole), drawn.map(of));
   };
   return names.map((name, way): WayFigures => {
     const { curve, best } = whole[way] as (typeof whole)[number];
@@ -99,20 +100,13 @@ export function waysFigures(
   });
 }
 
-function peakOf(curve: readonly number[], distances: readonly number[]): number {
-  const points = curve.map((reward, i) => ({ d: distances[i] as number, reward }));
-  const { peak, alpha } = fitCurve(points, { form: "best-of-n" });
-  return peak?.d ?? (alpha > 0 ? Number.POSITIVE_INFINITY : 0);
-}
-
-/** a - b, where two that never turn are alike. */
-const less = (a: number, b: number): number => (a === b ? 0 : a - b);
-
-/** A quantile, also beside infinities. */
-function end(ascending: Float64Array, share: number): number {
-  const near = ascending[Math.round(share * (ascending.length - 1))] as number;
-  return Number.isFinite(near) && ascending.every(Number.isFinite) ? quantile(ascending, share) : near;
-}
+const peakOf = (curve: readonly number[], distances: readonly number[]): number =>
+  peakPlace(
+    fitCurve(
+      curve.map((reward, i) => ({ d: distances[i] as number, reward })),
+      { form: "best-of-n" },
+    ),
+  );
 
 /** Whether an interval of a change leaves 0 out, and on which side. */
 export const verdictOf = ({ low, high }: Range): "more" | "less" | "not shown" =>

@@ -1,7 +1,7 @@
 /** The report of a study of over-optimisation, as one HTML page. */
 
 import * as Plot from "@observablehq/plot";
-import { type DriftSignal, driftSignals, type FittedCurve } from "../../evaluate/index.ts";
+import { type DriftSignal, driftSignals, type FittedCurve, type Range } from "../../evaluate/index.ts";
 import { chart, colourOf, figure, grid, type Point, rootOfKl } from "../../runs/report/charts.ts";
 import { number, score } from "../../runs/report/format.ts";
 import { type Html, html } from "../../runs/report/html.ts";
@@ -9,7 +9,7 @@ import { document, type PageSection } from "../../runs/report/shell.ts";
 import { table } from "../../runs/report/table.ts";
 import { tiles } from "../../runs/report/tiles.ts";
 import type { OveroptFigures, RunGroup, RunPoint } from "../overopt/figures.ts";
-import { type Range, verdictOf, type WayFigures } from "../overopt/ways.ts";
+import { verdictOf, type WayFigures } from "../overopt/ways.ts";
 import { type CurveSeries, curvePlot } from "./curve-plots.ts";
 import { judgeSection } from "./judge-section.ts";
 
@@ -89,6 +89,9 @@ ${tiles([
 const interval = ({ low, high }: NonNullable<FittedCurve["peak"]>): string =>
   `${number(low)} to ${Number.isFinite(high) ? number(high) : "no end"}`;
 
+const rangeText = ({ mean, low, high }: Range, signed = false): string =>
+  `${Number.isFinite(mean) ? score(mean, signed) : "none"} (${score(low, signed)} to ${Number.isFinite(high) ? score(high, signed) : "no end"})`;
+
 const peakOf = ({ fit }: { readonly fit?: FittedCurve }): string =>
   fit?.peak ? `${number(fit.peak.mean)} (${interval(fit.peak)})` : fit ? "none" : "";
 
@@ -155,6 +158,15 @@ ${table<RunGroup>(
     { title: "\u03b2", numeric: true, cell: ({ fit }) => fit && number(fit.curve.beta) },
     { title: "R\u00b2", numeric: true, cell: ({ fit }) => fit?.curve.r2.toFixed(2) },
     { title: "peak d*", numeric: true, cell: peakOf },
+    ...(groups.some(({ shift }) => shift)
+      ? [
+          {
+            title: "peak beside the first",
+            numeric: true,
+            cell: ({ shift }: RunGroup) => shift && rangeText(shift, true),
+          },
+        ]
+      : []),
     {
       title: "gold at the peak",
       numeric: true,
@@ -247,8 +259,6 @@ ${table(
 
 function ways({ ways: all }: OveroptFigures): PageSection | undefined {
   if (!all) return undefined;
-  const range = ({ mean, low, high }: Range, signed = false): string =>
-    `${Number.isFinite(mean) ? score(mean, signed) : "none"} (${score(low, signed)} to ${Number.isFinite(high) ? score(high, signed) : "no end"})`;
   return {
     id: "ways",
     title: "What moves the peak",
@@ -259,16 +269,16 @@ ${table<WayFigures>(
   [
     { title: "reward model", heading: true, cell: ({ name }) => name },
     { title: "seeds", numeric: true, cell: ({ seeds }) => seeds },
-    { title: "peak d*", numeric: true, cell: ({ peak }) => range(peak) },
+    { title: "peak d*", numeric: true, cell: ({ peak }) => rangeText(peak) },
     { title: "best gold", numeric: true, cell: ({ best }) => `${score(best.gold)} at n = ${best.n}` },
-    { title: "gold at the largest n", numeric: true, cell: ({ end }) => range(end) },
+    { title: "gold at the largest n", numeric: true, cell: ({ end }) => rangeText(end) },
     {
       title: "peak beside the first",
       numeric: true,
-      cell: ({ change }) => change && range(change.peak, true),
+      cell: ({ change }) => change && rangeText(change.peak, true),
     },
-    { title: "best gold", numeric: true, cell: ({ change }) => change && range(change.best, true) },
-    { title: "at the largest n", numeric: true, cell: ({ change }) => change && range(change.end, true) },
+    { title: "best gold", numeric: true, cell: ({ change }) => change && rangeText(change.best, true) },
+    { title: "at the largest n", numeric: true, cell: ({ change }) => change && rangeText(change.end, true) },
     {
       title: "the peak moves",
       cell: ({ change }) =>

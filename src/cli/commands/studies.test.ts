@@ -95,9 +95,9 @@ describe("attune frontier and sweep", () => {
   it("take an algorithm's own strength, a third and three times of it, where none is given", async () => {
     const { stdout } = await attune("frontier", "world", "--seeds", "7", "--check", "--json");
     expect(JSON.parse(stdout).cells).toEqual([
-      "ppo-kl_coef-0.0667-seed-7",
-      "ppo-kl_coef-0.2-seed-7",
-      "ppo-kl_coef-0.6-seed-7",
+      "ppo-kl_coef-0.04-seed-7",
+      "ppo-kl_coef-0.12-seed-7",
+      "ppo-kl_coef-0.36-seed-7",
       "dpo-beta-0.0667-seed-7",
       "dpo-beta-0.2-seed-7",
       "dpo-beta-0.6-seed-7",

@@ -31,6 +31,7 @@ const most: Readonly<Record<string, number>> = {
   eval_steps: 2,
   num_prompts: 4,
   num_samples: 2,
+  pairs_per_prompt: 1,
   num_generations: 2,
 };
 const steps = 2;

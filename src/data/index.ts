@@ -11,7 +11,6 @@
 export type { OnBadRow } from "./bad-rows.ts";
 export { epochBatches } from "./batches.ts";
 export { type Batch, type CollateOptions, collate, ignoredLabel } from "./collate.ts";
-export { collatePairs, type PairBatch, responseOf } from "./collate-pairs.ts";
 export { type Dataset, type DatasetOptions, loadDataset } from "./dataset.ts";
 export { DataError } from "./errors.ts";
 export { type Example, labelCount } from "./example.ts";
@@ -26,7 +25,7 @@ export { type RawRow, type ReadOptions, readRawRows } from "./node-files.ts";
 export { datasetFiles, datasetName } from "./node-hub-data.ts";
 export { readTexts } from "./node-texts.ts";
 export { packExamples } from "./packing.ts";
-export { type Pair, pairLength } from "./pair.ts";
+export { type Pair, pairLength, responseOf } from "./pair.ts";
 export { loadPreferences, type PreferenceDataset, type PreferenceOptions } from "./preferences.ts";
 export {
   type Lengths,

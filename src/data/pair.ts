@@ -1,4 +1,5 @@
 /** A preference as token ids: one prompt, the response that was preferred, and the other. */
+import { type Example, exampleOf } from "./example.ts";
 import type { Source } from "./rows.ts";
 
 export interface Pair {
@@ -16,6 +17,10 @@ export interface Pair {
   readonly row: Readonly<Record<string, unknown>>;
   readonly source: Source;
 }
+
+/** A response of a pair as a row of its own; the tokens of the response count. */
+export const responseOf = (pair: Pair, side: "chosen" | "rejected"): Example =>
+  exampleOf(pair.prompt, pair[side], pair.source);
 
 /** Tokens of the longer of a pair's two rows. */
 export const pairLength = ({ prompt, chosen, rejected }: Pair): number =>

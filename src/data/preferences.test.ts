@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import { withDefaultTemplate } from "../models/chat/default-templates.ts";
 import { trainBpe } from "../models/tokenizer/bpe-trainer.ts";
 import { createTokenizer } from "../models/tokenizer/tokenizer.ts";
-import { collatePairs } from "./collate-pairs.ts";
 import { encodeExchange } from "./exchange.ts";
 import { DroppedRow, fitLength } from "./fit-length.ts";
 import { loadLabels } from "./labels.ts";
@@ -186,29 +185,6 @@ describe("lengths", () => {
     const { pairs, skipped } = await load(rows, { promptTruncation: "drop" });
     expect(pairs.length).toBe(1);
     expect(skipped).toEqual([expect.stringMatching(/^row:2: the prompt has \d+ tokens, there is room for/)]);
-  });
-});
-
-describe("batches of pairs", () => {
-  it("have the chosen rows first, labels on the responses alone, and lengths that find the last token", async () => {
-    const { pairs } = await load([row, { prompt: "what", chosen: " the mill stands", rejected: " a" }]);
-    const list = [...pairs];
-    const { input_ids, labels, lengths } = collatePairs(list, { multipleOf: 8, padId: 7 });
-    const [rows, width] = input_ids.shape as [number, number];
-    expect([rows, width % 8]).toEqual([4, 0]);
-    const expected = (["chosen", "rejected"] as const).flatMap((side) =>
-      list.map((pair) => [...pair.prompt, ...pair[side]]),
-    );
-    for (let r = 0; r < 4; r++) {
-      const ids = [...input_ids.data.slice(r * width, (r + 1) * width)].map(Number);
-      const ids_of_row = expected[r] as number[];
-      expect(ids).toEqual([...ids_of_row, ...Array(width - ids_of_row.length).fill(7)]);
-      expect(ids[Number(lengths.data[r]) - 1]).toBe(eos);
-      const own = [...labels.data.slice(r * width, (r + 1) * width)].map(Number);
-      const pair = list[r % 2] as Pair;
-      expect(own.filter((id) => id !== -100)).toEqual([...pair[r < 2 ? "chosen" : "rejected"]]);
-      expect(own[pair.prompt.length - 1]).toBe(ids[pair.prompt.length]);
-    }
   });
 });
 

@@ -1,10 +1,9 @@
 /** What a dataset is, before anybody waits for it: rows, tokens, labels, lengths, whether the end of text is learnt. */
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
-import { responseOf } from "./collate-pairs.ts";
 import type { Dataset } from "./dataset.ts";
 import { type Example, exampleOf, labelCount } from "./example.ts";
 import type { LabelDataset, Labelled } from "./labels.ts";
-import { type Pair, pairLength } from "./pair.ts";
+import { type Pair, pairLength, responseOf } from "./pair.ts";
 import type { PreferenceDataset } from "./preferences.ts";
 import type { PromptDataset, PromptExample } from "./prompts.ts";
 import type { RankedList, RankingDataset } from "./rankings.ts";

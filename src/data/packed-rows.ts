@@ -50,8 +50,11 @@ export interface GroupPart {
   readonly columns: readonly number[];
 }
 
-/** Groups of a prompt and its branches as runs, in which as many branches share the prompt as saves work. */
-export function packGroups(groups: readonly Run[]): {
+/** Groups of a prompt and its branches as runs: `always` all branches share the prompt, else as many as saves work. */
+export function packGroups(
+  groups: readonly Run[],
+  { always = false } = {},
+): {
   readonly packed: PackedRuns;
   readonly parts: readonly GroupPart[];
 } {
@@ -61,7 +64,7 @@ export function packGroups(groups: readonly Run[]): {
   const runs: Run[] = [];
   for (const [row, { prompt, branches }] of groups.entries()) {
     const lengths = branches.map((ids) => ids.length);
-    const size = sharedBy(prompt.length, lengths, longest);
+    const size = always ? branches.length : sharedBy(prompt.length, lengths, longest);
     for (let from = 0; from < branches.length; from += size) {
       const members = branches.slice(from, from + size);
       parts.push({ row, columns: members.map((_, i) => from + i) });

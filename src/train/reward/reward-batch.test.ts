@@ -127,3 +127,40 @@ it("of ragged rows no token is padding, and the last of each response is read", 
     ...pairs.map(({ rejected }) => rejected.at(-1)),
   ]);
 });
+
+it("the penalty on a pair's gradient is the same whatever pairs are beside it", async () => {
+  const model = withScoreHead(
+    createModel(configOf("gpt2", { ...sizes, maxPositions: 256 }, { initializer_range: 0.3 }), 1),
+    { seed: 2 },
+  );
+  const layout = { ...layoutOf(model.config), onePrompt: true };
+  const pairOf = (prompt: number, response: number, i: number): Pair => ({
+    ...(pairs[0] as Pair),
+    prompt: ids(prompt, i),
+    chosen: ids(response, i + 1),
+    rejected: ids(response, i + 2),
+  });
+  // Alone, the first would do better with its prompt twice; beside the second, whose row is long, with one.
+  const [short, long] = [pairOf(20, 80, 1), pairOf(200, 20, 5)];
+  const program = await engine.load(
+    compile(
+      (params, batch) => rewardLoss(model.config, { gradientPenalty: 1 })(params, batch).metrics ?? {},
+      [
+        parameterSpecs(model.config),
+        { ...rewardSpec(layout), num_items: { dtype: "float32" as const, shape: [] } },
+      ] as const,
+    ),
+  );
+  const penaltyOf = async (list: readonly Pair[]) => {
+    const batch = { ...collateRewards(list, layout), num_items: hostArray("float32", [], [1]) };
+    const { input_gradient } = await engine.run(program, [unflatten(model.parameters), batch]);
+    return Number((input_gradient as HostArray).data[0]);
+  };
+  const [one, other, both] = [
+    await penaltyOf([short]),
+    await penaltyOf([long]),
+    await penaltyOf([short, long]),
+  ];
+  expect(one).toBeGreaterThan(0);
+  expect(both / (one + other)).toBeCloseTo(1, 4);
+});

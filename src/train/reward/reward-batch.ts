@@ -41,6 +41,8 @@ export interface PairLayout {
   readonly objectives?: readonly string[];
   /** The chosen responses' tokens are predicted too (language-term.ts). */
   readonly language?: boolean;
+  /** Both responses follow one prompt, whatever it costs: a gradient by its tokens is then that of the pair. */
+  readonly onePrompt?: boolean;
 }
 
 export const layoutOf = (
@@ -172,10 +174,10 @@ export function shapeOf(group: ResponseGroup, { encoder, apart }: TokenLayout) {
 
 /** The arrays of `rewardSpec`. */
 export function collateRewards(pairs: readonly Pair[], layout: PairLayout): Tree<HostArray> {
-  const { margin, tie, objectives, language = false } = layout;
+  const { margin, tie, objectives, language = false, onePrompt = false } = layout;
   const perPair = (of: (pair: Pair) => number) => hostArray("float32", [pairs.length], pairs.map(of));
   return {
-    ...collateGroups(pairs.map(groupOf), 2, layout, { language }),
+    ...collateGroups(pairs.map(groupOf), 2, layout, { language, onePrompt }),
     ...(objectives && { objectives: collateObjectives(pairs, objectives) }),
     ...(margin && { margin: perPair((pair) => pair.margin ?? 0) }),
     ...(tie && { tie: perPair((pair) => (pair.tie ? 1 : 0)) }),
@@ -187,9 +189,9 @@ export function collateGroups(
   groups: readonly ResponseGroup[],
   slots: number,
   layout: TokenLayout,
-  { language = false } = {},
+  { language = false, onePrompt = false } = {},
 ): Tree<HostArray> {
-  if (readsRagged(layout)) return collateRagged(groups, slots, language);
+  if (readsRagged(layout)) return collateRagged(groups, slots, { language, onePrompt });
   if (!layout.apart) return collateGrid(groups, slots, layout);
   const apart = groups.map(apartOf);
   return {
@@ -211,10 +213,15 @@ export function collateGroups(
 const int64List = (values: readonly number[], shape = [values.length]) => hostArray("int64", shape, values);
 
 /** Groups as ragged rows; a slot that a group does not fill reads what is read first. */
-function collateRagged(groups: readonly ResponseGroup[], slots: number, language: boolean): Tree<HostArray> {
+function collateRagged(
+  groups: readonly ResponseGroup[],
+  slots: number,
+  { language, onePrompt }: Required<Pick<PairLayout, "language" | "onePrompt">>,
+): Tree<HostArray> {
   const count = groups.length;
   const { packed, parts } = packGroups(
     groups.map(({ prompt, responses }) => ({ prompt, branches: responses })),
+    { always: onePrompt },
   );
   const reads = new Map<number, number>();
   const read = (token: number): number => {

@@ -61,6 +61,7 @@ export async function pairTask(
     ...layoutOf(config, factsOf(pairs)),
     ...(objectives && { objectives }),
     ...(o.sftCoefficient > 0 && { language: true }),
+    ...(o.gradientPenalty > 0 && { onePrompt: true }),
   };
   if (layout.language) checkLanguageTerm(config, layout);
   const { objectives: _, ...shown } = layout;

@@ -29,7 +29,7 @@ const keyCost = 0.003;
  * @param prompt tokens of the prompt, and `branches` of each branch
  * @param longest tokens of the longest row there is in any case
  */
-export function sharedBy(prompt: number, branches: readonly number[], longest: number): number {
+function sharedBy(prompt: number, branches: readonly number[], longest: number): number {
   const cost = (size: number) => {
     let total = 0;
     for (let from = 0; from < branches.length; from += size) {

@@ -10,13 +10,12 @@ import { type Dim, type HostArray, hostArray, mul, type Tensor, type Tree } from
 import type { ModelConfig } from "../models/config/config.ts";
 import { logitsOf } from "../models/model.ts";
 import {
-  packRuns,
+  packGroups,
   type RaggedRows,
   type Run,
   raggedArrays,
   raggedRows,
   raggedSpecs,
-  sharedBy,
 } from "./packed-rows.ts";
 
 /** A prompt and its response, as token ids. */
@@ -76,28 +75,18 @@ export function likeLengths(sequences: readonly TokenSequence[]): number[] {
 
 /** Sequences as ragged rows; the response tokens are read. */
 export function packResponses(sequences: readonly TokenSequence[]): RaggedRows {
-  const longest = Math.max(...sequences.map(lengthOf));
-  const runs: Run[] = [];
-  const branchOf: { run: number; branch: number }[] = new Array(sequences.length);
-  for (const group of byPrompt(sequences)) {
-    const [first] = group as [number];
-    const size = sharedBy(
-      (sequences[first] as TokenSequence).promptIds.length - 1,
-      group.map((i) => (sequences[i] as TokenSequence).ids.length),
-      longest,
-    );
-    for (let from = 0; from < group.length; from += size) {
-      const members = group.slice(from, from + size);
-      for (const [branch, i] of members.entries()) branchOf[i] = { run: runs.length, branch };
-      runs.push(runOf(members.map((i) => sequences[i] as TokenSequence)));
-    }
-  }
-  const packed = packRuns(runs);
-  const reads = sequences.flatMap(({ ids }, i) => {
-    const { run, branch } = branchOf[i] as { run: number; branch: number };
-    const start = packed.starts[run]?.branches[branch] as number;
-    return Array.from({ length: ids.length }, (_, t) => start + t);
-  });
+  const groups = byPrompt(sequences);
+  const { packed, parts } = packGroups(
+    groups.map((group) => runOf(group.map((i) => sequences[i] as TokenSequence))),
+  );
+  /** The first token that is read of each response. */
+  const begins = new Int32Array(sequences.length);
+  for (const [k, { row, columns }] of parts.entries())
+    for (const [branch, column] of columns.entries())
+      begins[groups[row]?.[column] as number] = packed.starts[k]?.branches[branch] as number;
+  const reads = sequences.flatMap(({ ids }, i) =>
+    Array.from({ length: ids.length }, (_, t) => (begins[i] as number) + t),
+  );
   return raggedRows(packed, reads);
 }
 

@@ -54,7 +54,7 @@ export function weightSpecs(config: ModelConfig, int8: boolean): Record<string, 
   const specs: Record<string, TensorSpec> = {};
   const quantized = new Set(int8 ? projections(config) : []);
   const addInt8 = (name: string, [inputs, outputs]: readonly [number, number]) => {
-    specs[`${name}.int8`] = { dtype: "int8", shape: [inputs, outputs] };
+    specs[`${name}.int8`] = { dtype: "uint8", shape: [inputs, outputs] };
     specs[`${name}.scale`] = { dtype: "float32", shape: [outputs] };
   };
   for (const [name, shape] of Object.entries(shapes)) {

@@ -45,7 +45,7 @@ describe("weights in 8 bits", () => {
       for (const name of quantized) {
         const float = model.parameters[name.replace(/\.int8$/, "")];
         expect(float?.shape).toHaveLength(2);
-        expect(held[name]?.dtype).toBe("int8");
+        expect(held[name]?.dtype).toBe("uint8");
       }
       expect(bytes(frozenWeights(model, true).arrays)).toBeLessThan(
         0.6 * bytes(frozenWeights(model, false).arrays),

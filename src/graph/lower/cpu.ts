@@ -1,7 +1,7 @@
 /** How ONNX Runtime's CPU provider runs each operation: one row per operation, and the pairs that it fuses. */
 import { hostArray } from "../array.ts";
 import { type Dim, multiplyDims, sameShape } from "../dims.ts";
-import { arange, expand, full, matmul, reshape, transpose } from "../ops/index.ts";
+import { arange, expand, full, matmul, reshape, transpose, zeroPoint } from "../ops/index.ts";
 import { makeNode, type Node, type Tensor } from "../tensor.ts";
 import { type LoweringRule, type LoweringTable, lowered, standardLowering } from "./lowering.ts";
 import { onnxTypes } from "./onnx/builder.ts";
@@ -48,11 +48,16 @@ export const cpuLowering: LoweringTable = {
       transB: Number(transposeB),
       alpha: { float: alpha as number },
     }),
-  // The zero point of the weights is 0; the runtime measures the range of the other factor itself.
-  matmulInt8: (b, _, inputs) => b.emit("com.microsoft:DynamicQuantizeMatMul", inputs),
+  // The runtime measures the range of the other factor itself.
+  matmulInt8: (b, _, inputs) =>
+    b.emit("com.microsoft:DynamicQuantizeMatMul", [
+      ...inputs,
+      b.constant(hostArray("uint8", [], [zeroPoint])),
+    ]),
   dequantize: (b, _, [weights, scale]) => {
     const floats = lowered(b.emit("Cast", [weights as string], { to: onnxTypes.float32 }));
-    return b.emit("Mul", [floats, scale as string]);
+    const zero = b.constant(hostArray("float32", [], [zeroPoint]));
+    return b.emit("Mul", [lowered(b.emit("Sub", [floats, zero])), scale as string]);
   },
   gelu: (b, _, inputs) => b.emit("Gelu", inputs, { approximate: "tanh" }),
   geluErf: (b, _, inputs) => b.emit("Gelu", inputs),

@@ -74,7 +74,9 @@ export const decompositions: Readonly<Record<string, Decomposition>> = {
     const o = op.matmul(op.reshape(p, [b, g, rows, s]), v);
     return [op.reshape(o, q.shape), op.reshape(p, [b, g, r, t, s])];
   },
-  dequantize: ([weights, scale]) => [mul(op.cast(weights as Tensor, "float32"), scale as Tensor)],
+  dequantize: ([weights, scale]) => [
+    mul(sub(op.cast(weights as Tensor, "float32"), op.zeroPoint), scale as Tensor),
+  ],
   tokenLogProbs: (inputs) => {
     const [logits, ids] = inputs as [Tensor, Tensor];
     const logProbs = op.logSoftmax(logits);

@@ -53,6 +53,7 @@ import {
 } from "../../graph/lower/onnx/builder.ts";
 import type { Fusion } from "../../graph/lower/passes.ts";
 import { webgpu } from "../../graph/lower/webgpu.ts";
+import { zeroPoint } from "../../graph/ops/quantize.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { families } from "../families/index.ts";
 import { toRows, weightsOf } from "../families/layers.ts";
@@ -192,7 +193,7 @@ const quantizedRows: Fusion = ({ attributes }, [table, indices]) => {
   if (matrix?.node.op !== "dequantize" || attributes.axis !== 0) return undefined;
   const [values, scale] = matrix.node.inputs as [Tensor, Tensor];
   const rows = cast(gather(transpose(values), indices as Tensor), "float32");
-  return mul(rows, expandDims(gather(scale, indices as Tensor), -1));
+  return mul(sub(rows, zeroPoint), expandDims(gather(scale, indices as Tensor), -1));
 };
 
 /** Operators of the ONNX standard wherever possible, so that every provider of Transformers.js runs them. */

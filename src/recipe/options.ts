@@ -18,13 +18,12 @@ export const camel = (key: string): string =>
 /** Keys that a stage reads itself, or that are put together into one option. */
 const special = /^(model|data|eval_data|trainer|use_peft|lora_.*|use_rslora)$/;
 
-/** The options that have the same meaning under both names. */
-export const optionsOf = (keys: StageKeys): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(keys)
-      .filter(([key, value]) => value !== undefined && !special.test(key))
-      .map(([key, value]) => [camel(key), value]),
-  );
+/** The options that have the same meaning under both names, and the adapter. */
+export function optionsOf(keys: StageKeys): Record<string, unknown> {
+  const lora = loraOf(keys);
+  const given = Object.entries(keys).filter(([key, value]) => value !== undefined && !special.test(key));
+  return { ...Object.fromEntries(given.map(([key, value]) => [camel(key), value])), ...(lora && { lora }) };
+}
 
 const list = (value: string | readonly string[]): readonly string[] =>
   typeof value === "string" ? value.split(",").map((name) => name.trim()) : value;

@@ -80,6 +80,49 @@ describe("a recipe", () => {
     ).toMatch(/the same key/);
   });
 
+  it.each([
+    [
+      "pairs",
+      "reward: rule:length, num_samples: 4, pairs_per_prompt: 3",
+      /pairs_per_prompt: from 1 to half of the 4/,
+    ],
+    ["reward", "members: 3, normalize_rewards: false", /normalize_rewards: true is required for an ensemble/],
+    ["reward", "objectives: [helpful], loss_type: regression", /objectives: pairs are required/],
+    ["reward", "early_stopping_patience: 2", /early_stopping_patience: held-out rows are required/],
+    ["ppo", "reward: rule:length, kl_in: loss", /kl_estimator: k2 or k3 is required for a KL in the loss/],
+    ["ppo", "reward: rule:length, int8_reference: true, lora_r: 4", /int8_reference: under LoRA/],
+    ["nash-md", "reward: rule:length, int8_reference: true, lora_r: 4", /int8_reference: under LoRA/],
+    ["online-dpo", "reward: rule:length, int8_reference: true, lora_r: 4", /int8_reference: under LoRA/],
+    ["grpo", "reward: rule:length, num_generations: 1", /num_generations: /],
+    ["rloo", "reward: rule:length, num_generations: 3, batch_size: 8", /num_generations/],
+    ["reinforce", "reward: rule:length, kl_bound: 0.1, ema_decay: 0.9", /kl_bound: .*leave ema_decay out/],
+    [
+      "trpo",
+      "reward: rule:length, gradient_checkpointing: true",
+      /gradient_checkpointing .*differentiate twice/,
+    ],
+    [
+      "expert-iteration",
+      "reward: rule:length, num_generations: 4, top_k: 4",
+      /top_k: a whole number from 1 to 3/,
+    ],
+    ["dpo", "reference_free: true, ref_model: b", /reference_free leaves the reference out/],
+    ["dpo", "loss_type: hinge, label_smoothing: 0.1", /label_smoothing: hinge has none/],
+    ["cpo", "loss_type: simpo, label_smoothing: 0.6", /label_smoothing: a share from 0 to below 0.5/],
+    ["simpo", "label_smoothing: 0.6", /label_smoothing: a share from 0 to below 0.5/],
+  ])("refuses options of %s that contradict each other when it is read: %s", (trainer, keys, message) => {
+    expect(refusal(`stages: { mine: { trainer: ${trainer}, model: a, data: b, ${keys} } }`)).toMatch(message);
+    expect(refusal(`stages: { mine: { trainer: ${trainer}, model: a, data: b, ${keys} } }`)).toMatch(
+      /^mine.yaml: mine: /,
+    );
+  });
+
+  it("refuses episodes that nothing compares, though multi-turn needs no data", () => {
+    expect(refusal("stages: { talk: { trainer: multi-turn, model: a, num_generations: 1 } }")).toBe(
+      "mine.yaml: talk: num_generations: a whole number of at least 2 is required, got 1",
+    );
+  });
+
   it("has a JSON Schema in which a key is told by its sentence, and other spellings are keys too", () => {
     const text = JSON.stringify(recipeJsonSchema());
     expect(text).toContain('"per_device_train_batch_size":{"description":"rows of a micro-batch"');

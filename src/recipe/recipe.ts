@@ -12,9 +12,12 @@
  */
 import { parseDocument } from "yaml";
 import { z } from "zod";
+import { AttuneError } from "../graph/errors.ts";
 import { didYouMean } from "../graph/nearest.ts";
+import { checkEarlyStopping } from "../train/loop/trainer-options.ts";
 import { RecipeError } from "./errors.ts";
 import { count, flag, fromZero, object, positive, share, text, texts, whole } from "./keys.ts";
+import { optionsOf } from "./options.ts";
 import { type Override, withOverrides } from "./overrides.ts";
 import { promptReadingKeys } from "./prompts.ts";
 import { referencesOf } from "./references.ts";
@@ -171,7 +174,19 @@ export function stageKeys(kind: StageKind, fields: Record<string, unknown>, wher
     );
   if (missing.length > 0)
     throw new RecipeError(`${where}: ${missing.join(" and ")} ${missing.length > 1 ? "are" : "is"} required`);
+  checkTogether(kind, keys, where);
   return keys;
+}
+
+/** What contradicts itself is told now, and not after the stages before it have run. */
+function checkTogether(kind: StageKind, keys: StageKeys, where: string): void {
+  const options = optionsOf(keys);
+  try {
+    checkEarlyStopping(options, keys.eval_data !== undefined);
+    kind.check?.(options);
+  } catch (error) {
+    throw error instanceof AttuneError ? new RecipeError(`${where}: ${error.message}`) : error;
+  }
 }
 
 export interface ReadRecipeOptions {

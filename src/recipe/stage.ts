@@ -85,6 +85,8 @@ export interface StageKind {
   readonly shown: readonly string[];
   /** A line about what can be done with the result. */
   readonly next: (output: string) => string;
+  /** Refuses options (the trainer's, in camelCase) that contradict each other: a recipe is told so when it is read. */
+  readonly check?: (options: Readonly<Record<string, unknown>>) => void;
   run(keys: StageKeys, context: StageContext): Promise<StageResult>;
 }
 

@@ -1,16 +1,14 @@
 /** What every stage hands to its trainer: the options of its keys, the run's folder and engine, and how it reports. */
 import type { TrainerHooks } from "../train/loop/trainer-options.ts";
-import { loraOf, optionsOf } from "./options.ts";
+import { optionsOf } from "./options.ts";
 import type { StageContext, StageKeys, StageStart } from "./stage.ts";
 
 /** Options that all trainers take, from the keys of a stage; model and data are the stage's own. */
 export function trainingOptions(keys: StageKeys, context: StageContext) {
   const { dir, engine, resume, overwrite } = context;
-  const lora = loraOf(keys);
   return {
     seed: context.seed,
     ...optionsOf(keys),
-    ...(lora && { lora }),
     ...(context.onMemory && { memoryCheck: context.onMemory }),
     outputDir: dir,
     engine,

@@ -8,6 +8,7 @@ import { uniform } from "../graph/random.ts";
 import type { Model } from "../models/load.ts";
 import type { Reward } from "../reward/reward.ts";
 import { TrainError } from "./errors.ts";
+import { withDefaults } from "./loop/trainer-options.ts";
 import type { RolloutPrompt } from "./policy/rollouts.ts";
 import { type ScoredGroup, scoredGroups } from "./policy/scored-groups.ts";
 
@@ -56,6 +57,17 @@ export const collectDefaults = {
 /** Which pairs are turned round is drawn apart from everything else. */
 const noiseStream = 11;
 
+/** @throws TrainError where so many samples do not make so many pairs */
+export function checkCollect(options: Pick<CollectOptions, "samples" | "pairsPerPrompt">): void {
+  const { samples, pairsPerPrompt } = withDefaults(collectDefaults, options);
+  if (!(samples >= 2))
+    throw new TrainError(`num_samples: at least 2 are required for a pair, got ${samples}`);
+  if (!(Number.isInteger(pairsPerPrompt) && pairsPerPrompt >= 1 && 2 * pairsPerPrompt <= samples))
+    throw new TrainError(
+      `pairs_per_prompt: from 1 to half of the ${samples} samples are required, got ${pairsPerPrompt}; no response is in two pairs`,
+    );
+}
+
 /**
  * Samples, scores and pairs.
  *
@@ -63,15 +75,11 @@ const noiseStream = 11;
  */
 export async function collectPairs(options: CollectOptions): Promise<CollectedPair[]> {
   const o = { ...collectDefaults, ...options };
-  const { model, prompts, samples } = o;
+  const { model, prompts } = o;
   const { tokenizer } = model;
   if (!tokenizer)
     throw new TrainError(`${model.name}: collecting pairs needs a tokenizer, the model has none`);
-  if (!(samples >= 2)) throw new TrainError(`samples: at least 2 are required for a pair, got ${samples}`);
-  if (!(Number.isInteger(o.pairsPerPrompt) && o.pairsPerPrompt >= 1 && 2 * o.pairsPerPrompt <= samples))
-    throw new TrainError(
-      `pairs_per_prompt: from 1 to half of the ${samples} samples are required, got ${o.pairsPerPrompt}; no response is in two pairs`,
-    );
+  checkCollect(o);
   const pairs: CollectedPair[] = [];
   for await (const groups of scoredGroups({ ...o, tokenizer })) {
     for (const group of groups) {

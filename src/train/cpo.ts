@@ -103,6 +103,17 @@ export const cpoLoss =
   };
 
 /**
+ * The options over their defaults, checked.
+ *
+ * @throws TrainError for settings that contradict each other or cannot be meant
+ */
+export function cpoSettings(options: CpoOptions) {
+  const o = withDefaults(cpoDefaults, options);
+  checkCpo(o);
+  return o;
+}
+
+/**
  * Trains a policy on preferences without a reference.
  *
  * @throws DataError, CheckpointError or TrainError with what is required, what came and what to do
@@ -110,7 +121,7 @@ export const cpoLoss =
  * const { model } = await cpo({ model: await loadModel("my-model"), data: "pairs.jsonl", cpoAlpha: 1 });
  */
 export async function cpo(options: CpoOptions, listeners: PairHooks = {}): Promise<FitResult> {
-  return trainCpo("cpo", withDefaults(cpoDefaults, options), options, listeners);
+  return trainCpo("cpo", cpoSettings(options), options, listeners);
 }
 
 /** Under the name of a trainer that is a form of CPO. */
@@ -120,7 +131,6 @@ export async function trainCpo(
   given: CpoOptions,
   listeners: PairHooks,
 ): Promise<FitResult> {
-  checkCpo(o);
   const { model, maxLength, train, held, hooks } = await openPairs(trainer, o, given, listeners);
   const { lossType, beta, labelSmoothing, cpoAlpha, simpoGamma, alpha } = o;
   return trainOnRuns(
@@ -136,7 +146,7 @@ export async function trainCpo(
   );
 }
 
-function checkCpo(o: CpoLossOptions): void {
+export function checkCpo(o: CpoLossOptions): void {
   const fail = (text: string): never => {
     throw new TrainError(text);
   };

@@ -28,6 +28,21 @@ const pickAdaptive = ({
 });
 
 /**
+ * The options over their defaults, checked, and the loss that they name.
+ *
+ * @throws TrainError for settings that contradict each other or cannot be meant
+ */
+export function dpoSettings(options: DpoOptions, onWarning?: (text: string) => void) {
+  const o = withDefaults(dpoDefaults, options);
+  const loss = lossOf(o, onWarning);
+  const { targetKl } = o;
+  if (targetKl !== undefined) checkAdaptive({ ...o, targetKl });
+  if (o.referenceFree && o.refModel)
+    throw new TrainError("ref_model: reference_free leaves the reference out; leave out one of them");
+  return { o, loss };
+}
+
+/**
  * Trains a policy on preferences.
  *
  * @throws DataError, CheckpointError or TrainError with what is required, what came and what to do
@@ -35,12 +50,8 @@ const pickAdaptive = ({
  * const { model } = await dpo({ model: await loadModel("my-model"), data: "pairs.jsonl", beta: 0.1 });
  */
 export async function dpo(options: DpoOptions, listeners: PairHooks = {}): Promise<FitResult> {
-  const o = withDefaults(dpoDefaults, options);
-  const loss = lossOf(o, listeners.onWarning);
+  const { o, loss } = dpoSettings(options, listeners.onWarning);
   const { targetKl } = o;
-  if (targetKl !== undefined) checkAdaptive({ ...o, targetKl });
-  if (o.referenceFree && o.refModel)
-    throw new TrainError("ref_model: reference_free leaves the reference out; leave out one of them");
   const { model, maxLength, train, held, hooks } = await openPairs("dpo", o, options, listeners);
   const refModel = o.referenceFree ? undefined : (o.refModel ?? model);
   const dials =

@@ -10,7 +10,6 @@
 
 import { responseArrays, type TokenSequence } from "../data/response-rows.ts";
 import { permutation, randomBits } from "../graph/random.ts";
-import { TrainError } from "./errors.ts";
 import { labelSpec } from "./loop/label-rows.ts";
 import { languageModelLoss } from "./loop/language-model.ts";
 import { addMetrics } from "./loop/metrics.ts";
@@ -26,6 +25,7 @@ import {
   type PolicyResult,
   runIterations,
 } from "./policy/run/iterations.ts";
+import { checkCounts } from "./prompted-options.ts";
 
 export interface ExpertIterationOptions extends IterationOptions, Selection {
   /** Responses to each prompt. */
@@ -50,6 +50,18 @@ export const expertIterationDefaults = {
 } as const satisfies Partial<ExpertIterationOptions>;
 
 /**
+ * The options over their defaults, checked.
+ *
+ * @throws TrainError for settings that contradict each other or cannot be meant
+ */
+export function expertIterationSettings(options: ExpertIterationOptions) {
+  const o = iterationSettings(expertIterationDefaults, options);
+  checkSelection(o, o.numGenerations);
+  checkCounts(o, 1, ["innerEpochs"]);
+  return o;
+}
+
+/**
  * Improves a policy by its own best responses.
  *
  * @throws DataError, RewardError, RunError or TrainError with what is required, what came and what to do
@@ -66,10 +78,7 @@ export async function expertIteration(
   options: ExpertIterationOptions,
   hooks: PolicyHooks = {},
 ): Promise<PolicyResult> {
-  const o = iterationSettings(expertIterationDefaults, options);
-  checkSelection(o, o.numGenerations);
-  if (!Number.isInteger(o.innerEpochs) || o.innerEpochs < 1)
-    throw new TrainError(`inner_epochs: a whole number of at least 1 is required, got ${o.innerEpochs}`);
+  const o = expertIterationSettings(options);
   const { selection, topK, threshold, beta, numGenerations, sampleFrom, innerEpochs, terminatedOnly } = o;
   return runIterations(
     o,

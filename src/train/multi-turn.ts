@@ -30,6 +30,7 @@ import {
   type PolicyResult,
   runIterations,
 } from "./policy/run/iterations.ts";
+import { checkCounts } from "./prompted-options.ts";
 
 export interface MultiTurnOptions
   extends Omit<IterationOptions, "prompts" | "reward" | "missingEosPenalty" | "promptsPerStep" | "refModel"> {
@@ -63,6 +64,19 @@ export const multiTurnDefaults = {
 } as const satisfies Partial<MultiTurnOptions> & Partial<IterationOptions>;
 
 /**
+ * The options over their defaults, checked.
+ *
+ * @throws TrainError for settings that cannot be meant
+ */
+export function multiTurnSettings(options: MultiTurnOptions) {
+  const o = iterationSettings(multiTurnDefaults, options);
+  checkCounts(o, 2, ["numGenerations"]);
+  checkCounts(o, 1, ["numOpenings", "maxTurns"]);
+  if (!(o.beta >= 0)) throw new TrainError(`beta: at least 0 is required, got ${o.beta}`);
+  return o;
+}
+
+/**
  * Trains a model in an environment.
  *
  * @throws TrainError, RunError with what is required, what came and what to do
@@ -70,17 +84,7 @@ export const multiTurnDefaults = {
  * const { policy } = await multiTurn({ model: await loadModel("my-model"), environment: "conversation" });
  */
 export async function multiTurn(options: MultiTurnOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
-  const o = iterationSettings(multiTurnDefaults, options);
-  for (const [name, least] of [
-    ["numGenerations", 2],
-    ["numOpenings", 1],
-    ["maxTurns", 1],
-  ] as const)
-    if (!Number.isInteger(o[name]) || o[name] < least)
-      throw new TrainError(
-        `${name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}: a whole number of at least ${least} is required, got ${o[name]}`,
-      );
-  if (!(o.beta >= 0)) throw new TrainError(`beta: at least 0 is required, got ${o.beta}`);
+  const o = multiTurnSettings(options);
   const { environment, environmentOptions, numGenerations, numOpenings, maxTurns, beta } = o;
   const make = await openEnvironment(environment, {
     ...(environmentOptions && { options: environmentOptions }),

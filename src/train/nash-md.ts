@@ -55,6 +55,20 @@ export function nashWeights(
 }
 
 /**
+ * The options over their defaults, checked.
+ *
+ * @throws TrainError for settings that contradict each other or cannot be meant
+ */
+export function nashMdSettings(options: NashMdOptions) {
+  const o = iterationSettings(nashMdDefaults, options);
+  checkJudged("nash-md", o);
+  if (!(o.beta >= 0)) throw new TrainError(`beta: at least 0 is required, got ${o.beta}`);
+  if (!(o.mixtureCoef >= 0 && o.mixtureCoef <= 1))
+    throw new TrainError(`mixture_coef: a share from 0 to 1 is required, got ${o.mixtureCoef}`);
+  return o;
+}
+
+/**
  * Improves a policy by what is preferred to a mixture of itself and the reference.
  *
  * @throws DataError, RewardError, RunError or TrainError with what is required, what came and what to do
@@ -66,11 +80,7 @@ export function nashWeights(
  * });
  */
 export async function nashMd(options: NashMdOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
-  const o = iterationSettings(nashMdDefaults, options);
-  checkJudged("nash-md", o);
-  if (!(o.beta >= 0)) throw new TrainError(`beta: at least 0 is required, got ${o.beta}`);
-  if (!(o.mixtureCoef >= 0 && o.mixtureCoef <= 1))
-    throw new TrainError(`mixture_coef: a share from 0 to 1 is required, got ${o.mixtureCoef}`);
+  const o = nashMdSettings(options);
   const { judge, beta, mixtureCoef, klGradient } = o;
   return runIterations(
     o,

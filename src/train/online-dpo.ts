@@ -47,6 +47,18 @@ export const onlineDpoDefaults = {
 } as const satisfies Partial<OnlineDpoOptions>;
 
 /**
+ * The options over their defaults, checked.
+ *
+ * @throws TrainError for settings that contradict each other or cannot be meant
+ */
+export function onlineDpoSettings(options: OnlineDpoOptions) {
+  const o = iterationSettings(onlineDpoDefaults, options);
+  checkJudged("online-dpo", o);
+  if (!(o.beta > 0)) throw new TrainError(`beta: above 0 is required, got ${o.beta}`);
+  return o;
+}
+
+/**
  * Improves a policy by comparisons of its own responses.
  *
  * @throws DataError, RewardError, RunError or TrainError with what is required, what came and what to do
@@ -59,9 +71,7 @@ export const onlineDpoDefaults = {
  * });
  */
 export async function onlineDpo(options: OnlineDpoOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
-  const o = iterationSettings(onlineDpoDefaults, options);
-  checkJudged("online-dpo", o);
-  if (!(o.beta > 0)) throw new TrainError(`beta: above 0 is required, got ${o.beta}`);
+  const o = onlineDpoSettings(options);
   const { judge, beta, lossType, labels } = o;
   return runIterations(
     o,

@@ -6,6 +6,7 @@ import type { Reward } from "../reward/reward.ts";
 import type { RewardSpec } from "../reward/spec.ts";
 import { TrainError } from "./errors.ts";
 import { checkOptions, type TrainerOptions, trainerDefaults } from "./loop/trainer-options.ts";
+import { checkInt8Reference } from "./policy/checks.ts";
 
 /** What concerns rows that are there before training, and their evaluation. */
 type OfRows =
@@ -94,6 +95,7 @@ export function checkCounts<K extends string>(
  */
 export function checkSampling(
   o: Omit<TrainerOptions, OfRows> &
+    Pick<SamplingOptions, "int8Reference" | "refModel"> &
     Pick<
       PromptedSettings,
       "batchSize" | "gradientAccumulation" | "responseLength" | "temperature" | "missingEosPenalty"
@@ -101,6 +103,7 @@ export function checkSampling(
 ): void {
   checkCounts(o, 1, ["batchSize", "gradientAccumulation", "responseLength"]);
   checkOptions(o);
+  checkInt8Reference(o);
   if (!(o.temperature > 0)) throw new TrainError(`temperature: above 0 is required, got ${o.temperature}`);
   if (!(o.missingEosPenalty >= 0))
     throw new TrainError(

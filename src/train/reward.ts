@@ -49,6 +49,17 @@ export interface RewardResult extends FitResult {
 }
 
 /**
+ * The options over their defaults, checked.
+ *
+ * @throws RewardError or TrainError for settings that contradict each other or cannot be meant
+ */
+export function rewardSettings(options: RewardOptions): FullOptions {
+  const o: FullOptions = withDefaults(rewardDefaults, options);
+  checkRewardOptions(o);
+  return o;
+}
+
+/**
  * Trains a reward model.
  *
  * @throws DataError, CheckpointError, RewardError or TrainError with what is required, what came and what to do
@@ -56,8 +67,7 @@ export interface RewardResult extends FitResult {
  * const { model, report } = await reward({ model: await loadModel("my-model"), data: "pairs.jsonl" });
  */
 export async function reward(options: RewardOptions, hooks: RewardHooks = {}): Promise<RewardResult> {
-  const o: FullOptions = withDefaults(rewardDefaults, options);
-  checkRewardOptions(o);
+  const o = rewardSettings(options);
   const text = textModelOf(o.model, options, { trainer: "reward", defaultLength: o.maxLength });
   const { tokenizer, maxLength, reading } = text;
   const names = headNamesOf(o);

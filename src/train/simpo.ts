@@ -5,7 +5,7 @@
  *
  * It is CPO with loss_type simpo and cpo_alpha 0, under the paper's settings: beta 2 and gamma half of it.
  */
-import { type CpoLossOptions, cpoDefaults, trainCpo } from "./cpo.ts";
+import { type CpoLossOptions, checkCpo, cpoDefaults, trainCpo } from "./cpo.ts";
 import type { FitResult } from "./loop/fit.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
 import type { PairHooks, PairTrainerOptions } from "./preference/pair-data.ts";
@@ -23,6 +23,17 @@ export const simpoDefaults = {
 } as const satisfies Partial<SimpoOptions>;
 
 /**
+ * The options over their defaults, checked.
+ *
+ * @throws TrainError for settings that contradict each other or cannot be meant
+ */
+export function simpoSettings(options: SimpoOptions) {
+  const o = { ...withDefaults(simpoDefaults, options), lossType: "simpo" } as const;
+  checkCpo(o);
+  return o;
+}
+
+/**
  * Trains a policy on preferences without a reference.
  *
  * @throws DataError, CheckpointError or TrainError with what is required, what came and what to do
@@ -30,6 +41,5 @@ export const simpoDefaults = {
  * const { model } = await simpo({ model: await loadModel("my-model"), data: "pairs.jsonl" });
  */
 export async function simpo(options: SimpoOptions, listeners: PairHooks = {}): Promise<FitResult> {
-  const o = { ...withDefaults(simpoDefaults, options), lossType: "simpo" } as const;
-  return trainCpo("simpo", o, options, listeners);
+  return trainCpo("simpo", simpoSettings(options), options, listeners);
 }

@@ -71,6 +71,21 @@ export const trpoDefaults = {
 } as const satisfies Partial<TrpoOptions> & Partial<IterationOptions>;
 
 /**
+ * The options over their defaults, checked.
+ *
+ * @throws TrainError for settings that contradict each other or cannot be meant
+ */
+export function trpoSettings(options: TrpoOptions) {
+  const o = iterationSettings(trpoDefaults, options);
+  checkTrpo(o);
+  if (o.gradientCheckpointing || o.logitsChunkSize !== undefined)
+    throw new TrainError(
+      "trpo: gradient_checkpointing and logits_chunk_size are not for it, whose Fisher products differentiate twice; leave them out and make batch_size smaller, which changes nothing but memory",
+    );
+  return o;
+}
+
+/**
  * Optimises a policy against a reward in trust regions.
  *
  * @throws DataError, RewardError, RunError or TrainError with what is required, what came and what to do
@@ -83,12 +98,7 @@ export const trpoDefaults = {
  * });
  */
 export async function trpo(options: TrpoOptions, hooks: PolicyHooks = {}): Promise<PolicyResult> {
-  const o = iterationSettings(trpoDefaults, options);
-  checkTrpo(o);
-  if (o.gradientCheckpointing || o.logitsChunkSize !== undefined)
-    throw new TrainError(
-      "trpo: gradient_checkpointing and logits_chunk_size are not for it, whose Fisher products differentiate twice; leave them out and make batch_size smaller, which changes nothing but memory",
-    );
+  const o = trpoSettings(options);
   const { numGenerations, klCoef, maxKl, cgIterations, damping, backtrackIterations, backtrackCoef } = o;
   return runIterations(
     o,

@@ -4,7 +4,12 @@ import { z } from "zod";
 import type { PromptExample } from "../../data/prompts.ts";
 import { permutation } from "../../graph/random.ts";
 import { writeWhole } from "../../runs/write-whole.ts";
-import { collectPairs, collectDefaults as d } from "../../train/collect.ts";
+import {
+  type CollectOptions,
+  checkCollect,
+  collectPairs,
+  collectDefaults as d,
+} from "../../train/collect.ts";
 import { RecipeError } from "../errors.ts";
 import { count, flag, modelKey, positive, share, whole } from "../keys.ts";
 import { promptKeys, promptsOf, rewardKey } from "../prompts.ts";
@@ -42,6 +47,8 @@ export const pairsStage = stageKind({
   shown: ["pairs"],
   next: (output) =>
     `the pairs are in ${output}/pairs.jsonl; try: attune dpo --data ${output}/pairs.jsonl ...`,
+  check: ({ numSamples, pairsPerPrompt }) =>
+    checkCollect({ samples: numSamples, pairsPerPrompt } as CollectOptions),
   async run(keys, context) {
     const model = await context.model(keys.model as string);
     const { response_length: responseLength = d.responseLength, seed = context.seed } = keys;

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Model } from "../../models/load.ts";
 import { ppo } from "../../train/ppo.ts";
-import { ppoDefaults as d } from "../../train/ppo-options.ts";
+import { ppoDefaults as d, settingsOf } from "../../train/ppo-options.ts";
 import { RecipeError } from "../errors.ts";
 import {
   adapterKeys,
@@ -75,6 +75,7 @@ export const ppoStage = stageKind({
   answers: true,
   shown: ["objective/scores", "objective/kl", "objective/entropy", "policy/clipfrac_avg", "eps"],
   next: (output) => `the policy is in ${output}/model, its critic in ${output}/critic`,
+  check: (options) => void settingsOf(options as never),
   run: runOnPrompts({
     responseLength: (keys) => (keys.response_length as number | undefined) ?? d.responseLength,
     more: async ({ critic }, context, reward) =>

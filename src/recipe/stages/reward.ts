@@ -4,8 +4,8 @@ import { preferencePreflight } from "../../data/preflight.ts";
 import { chatTemplateFrom } from "../../models/chat/node-template.ts";
 import { rewardEncoders } from "../../models/towers.ts";
 import { combinations } from "../../reward/ensemble/combine.ts";
-import { rewardEnsemble } from "../../train/reward/reward-ensemble.ts";
-import { type RewardStart, reward } from "../../train/reward.ts";
+import { checkEnsemble, rewardEnsemble } from "../../train/reward/reward-ensemble.ts";
+import { type RewardStart, reward, rewardSettings } from "../../train/reward.ts";
 import { rewardDefaults as d, rewardLossTypes } from "../../train/reward-options.ts";
 import {
   adapterKeys,
@@ -105,6 +105,14 @@ export const rewardStage = stageKind({
   answers: false,
   shown: ["loss", "accuracy", "eval_accuracy", "margin"],
   next: (output) => `the reward model is in ${output}; try: attune score --model ${output} --data FILE`,
+  check: ({ members = 1, objectives, ...options }) => {
+    const given = {
+      ...options,
+      ...(objectives !== undefined && { objectives: listed(objectives as string) }),
+    };
+    if (members === 1) rewardSettings(given as never);
+    else checkEnsemble({ members, ...given } as never);
+  },
   async run({ normalize_data, members = 1, shared_backbone, objectives, ...keys }, context) {
     let data = { rows: 0, skipped: 0 };
     const train = members === 1 ? reward : rewardEnsemble;

@@ -19,6 +19,7 @@ import { type Loss, tracedLoss } from "./step.ts";
 import { frozenIn, specsOf, type Trainable, trainableOf, withFrozen } from "./trainable.ts";
 import {
   type Course,
+  checkEarlyStopping,
   checkHalf,
   checkOptions,
   optimizerOf,
@@ -78,10 +79,7 @@ export async function fitRows<Row, Held = Row>(
   const o = withDefaults(trainerDefaults, options);
   const { model, batchSpec, rows, held, dials, summary } = task;
   checkOptions(o);
-  if (o.earlyStoppingPatience !== undefined && !held)
-    throw new TrainError(
-      "early_stopping_patience: held-out rows are required, there are none; give eval_data, or leave it out",
-    );
+  checkEarlyStopping(o, held !== undefined);
   const trainable = trainableOf(model, o.lora, o.seed);
   const plan = planOf(rows, o);
   const most = plan.largest.rows * plan.largest.length;

@@ -214,6 +214,17 @@ const atLeastOne = [
 ] as const;
 const notNegative = ["learningRate", "warmupSteps", "warmupRatio", "weightDecay", "maxGradNorm"] as const;
 
+/** @throws TrainError where held-out rows are to end the training and there are none */
+export function checkEarlyStopping(
+  { earlyStoppingPatience }: Pick<TrainerOptions, "earlyStoppingPatience">,
+  hasHeldOut: boolean,
+): void {
+  if (earlyStoppingPatience !== undefined && !hasHeldOut)
+    throw new TrainError(
+      "early_stopping_patience: held-out rows are required, there are none; give eval_data, or leave it out",
+    );
+}
+
 /** Providers with products in half precision. */
 const halfProviders: readonly Provider[] = ["webgpu", "cuda"];
 

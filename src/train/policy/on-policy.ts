@@ -37,7 +37,6 @@ import type { Algorithm } from "./algorithm.ts";
 import {
   checkFinite,
   checkInput,
-  checkInt8Reference,
   checkStart,
   int8Offset,
   largestDifference,
@@ -147,7 +146,6 @@ export async function createOnPolicy(
   const { weights } = updater;
 
   const referenceIsBase = o.lora !== undefined && o.refModel === undefined;
-  checkInt8Reference(o);
   const frozen = frozenWeights(reference, o.int8Reference ?? false);
   const fixed = referenceIsBase ? {} : frozen.arrays;
   const referenceOf = referenceIsBase

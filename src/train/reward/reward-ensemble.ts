@@ -13,7 +13,7 @@ import type { Model } from "../../models/load.ts";
 import { combineDefaults } from "../../reward/ensemble/combine.ts";
 import { writeEnsemble } from "../../reward/ensemble/node-folder.ts";
 import { TrainError } from "../errors.ts";
-import { type RewardHooks, type RewardResult, reward, unnormalised } from "../reward.ts";
+import { type RewardHooks, type RewardResult, reward, rewardSettings, unnormalised } from "../reward.ts";
 import type { RewardOptions } from "../reward-options.ts";
 
 export interface RewardEnsembleOptions extends Omit<RewardOptions, "heads"> {
@@ -28,6 +28,14 @@ export interface RewardEnsembleResult extends RewardResult {
   readonly members: readonly Model[];
 }
 
+/** @throws RewardError or TrainError for settings that contradict each other or cannot be meant */
+export function checkEnsemble({ members, sharedBackbone, ...options }: RewardEnsembleOptions): void {
+  if (!(Number.isInteger(members) && members >= 2))
+    throw new TrainError(`members: a whole number of at least 2 is required, got ${members}`);
+  if (options.normalizeRewards === false) throw new TrainError(unnormalised);
+  rewardSettings(sharedBackbone ? { ...options, heads: members } : options);
+}
+
 /**
  * Trains an ensemble of reward models, one after the other.
  *
@@ -40,9 +48,7 @@ export async function rewardEnsemble(
   { members: count, sharedBackbone = false, ...options }: RewardEnsembleOptions,
   hooks: RewardHooks = {},
 ): Promise<RewardEnsembleResult> {
-  if (!(Number.isInteger(count) && count >= 2))
-    throw new TrainError(`members: a whole number of at least 2 is required, got ${count}`);
-  if (options.normalizeRewards === false) throw new TrainError(unnormalised);
+  checkEnsemble({ members: count, sharedBackbone, ...options });
   if (sharedBackbone) {
     const result = await reward({ ...options, heads: count }, hooks);
     return { ...result, members: [result.model] };

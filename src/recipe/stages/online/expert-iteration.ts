@@ -1,5 +1,9 @@
 /** The stage `expert-iteration`: a policy learns from the best of its own responses. */
-import { expertIterationDefaults as d, expertIteration } from "../../../train/expert-iteration.ts";
+import {
+  expertIterationDefaults as d,
+  expertIteration,
+  expertIterationSettings,
+} from "../../../train/expert-iteration.ts";
 import { selections } from "../../../train/online/selection.ts";
 import { choice, count, flag, number, positive } from "../../keys.ts";
 import { onlineStage, optimizedKeys } from "./online-stage.ts";
@@ -25,5 +29,6 @@ export const expertIterationStage = onlineStage({
     }),
   },
   shown: ["objective/scores", "objective/scores_kept", "selection/kept", "objective/kl", "loss"],
+  check: (options) => void expertIterationSettings(options as never),
   train: expertIteration,
 });

@@ -1,10 +1,10 @@
 /** The stages `reinforce`, `rloo` and `grpo`: policy gradients without a critic. */
 import { z } from "zod";
 import { groupDefaults } from "../../../train/group-options.ts";
-import { grpo, grpoDefaults, grpoLossTypes } from "../../../train/grpo.ts";
+import { grpo, grpoDefaults, grpoLossTypes, grpoMethod } from "../../../train/grpo.ts";
 import type { PolicyHooks, PolicyResult } from "../../../train/policy/run/iterations.ts";
-import { reinforce, reinforceDefaults } from "../../../train/reinforce.ts";
-import { rloo, rlooDefaults } from "../../../train/rloo.ts";
+import { reinforce, reinforceDefaults, reinforceMethod } from "../../../train/reinforce.ts";
+import { rloo, rlooDefaults, rlooMethod } from "../../../train/rloo.ts";
 import {
   adapterKeys,
   choice,
@@ -64,6 +64,7 @@ function groupStage<S extends z.ZodRawShape>(
   name: string,
   description: string,
   keys: S,
+  method: (options: never) => unknown,
   train: (options: never, hooks: PolicyHooks) => Promise<PolicyResult>,
 ): StageKind {
   return stageKind({
@@ -77,6 +78,7 @@ function groupStage<S extends z.ZodRawShape>(
     shown,
     next: (output) =>
       `the policy is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,
+    check: (options) => void method(options as never),
     run: runOnPrompts({
       responseLength: (given) => (given.max_completion_length as number | undefined) ?? d.maxCompletionLength,
       train: train as never,
@@ -93,6 +95,7 @@ export const reinforceStage = groupStage(
       default: reinforceDefaults.baseline,
     }),
   },
+  reinforceMethod,
   reinforce,
 );
 
@@ -107,6 +110,7 @@ export const rlooStage = groupStage(
       default: rlooDefaults.normalizeAdvantages,
     }),
   },
+  rlooMethod,
   rloo,
 );
 
@@ -128,5 +132,6 @@ export const grpoStage = groupStage(
       default: grpoDefaults.scaleRewards,
     }),
   },
+  grpoMethod,
   grpo,
 );

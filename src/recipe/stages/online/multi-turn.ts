@@ -1,7 +1,12 @@
 /** The stage `multi-turn`: a policy learns in an environment of several turns. */
 import { z } from "zod";
 import { chatTemplateFrom } from "../../../models/chat/node-template.ts";
-import { multiTurnDefaults as d, type MultiTurnOptions, multiTurn } from "../../../train/multi-turn.ts";
+import {
+  multiTurnDefaults as d,
+  type MultiTurnOptions,
+  multiTurn,
+  multiTurnSettings,
+} from "../../../train/multi-turn.ts";
 import type { PolicyStart } from "../../../train/policy/run/iterations.ts";
 import { count, fromZero, text } from "../../keys.ts";
 import { stageKind } from "../../stage.ts";
@@ -55,6 +60,7 @@ export const multiTurnStage = stageKind({
   answers: true,
   shown: ["objective/scores", "episodes/turns", "episodes/terminated", "objective/kl", "eps"],
   next: (output) => `the policy is in ${output}/model; try: attune chat --model ${output}`,
+  check: (options) => void multiTurnSettings(options as never),
   async run({ ref_model: reference, environment = "conversation", chat_template, ...keys }, context) {
     const options: MultiTurnOptions = {
       ...trainingOptions(keys, context),

@@ -59,6 +59,7 @@ interface OnlineStage<S extends z.ZodRawShape> {
   readonly shown: readonly string[];
   /** Whether a judge may stand in the place of the reward. */
   readonly judged?: boolean;
+  readonly check: NonNullable<StageKind["check"]>;
   train(options: never, hooks: PolicyHooks): Promise<PolicyResult>;
 }
 
@@ -69,6 +70,7 @@ export const onlineStage = <S extends z.ZodRawShape>({
   keys,
   shown,
   judged = false,
+  check,
   train,
 }: OnlineStage<S>): StageKind =>
   stageKind({
@@ -83,6 +85,7 @@ export const onlineStage = <S extends z.ZodRawShape>({
     shown,
     next: (output) =>
       `the policy is in ${output}/model; try: attune generate --model ${output} --prompt "..."`,
+    check,
     run: runOnPrompts({
       responseLength: (given) => (given.response_length as number | undefined) ?? defaultLength(keys),
       train: train as never,

@@ -1,6 +1,6 @@
 /** The stages `online-dpo` and `nash-md`: a policy learns from comparisons of its own responses. */
-import { type NashMdOptions, nashMd, nashMdDefaults } from "../../../train/nash-md.ts";
-import { onlineDpo, onlineDpoDefaults } from "../../../train/online-dpo.ts";
+import { type NashMdOptions, nashMd, nashMdDefaults, nashMdSettings } from "../../../train/nash-md.ts";
+import { onlineDpo, onlineDpoDefaults, onlineDpoSettings } from "../../../train/online-dpo.ts";
 import { askingKeys, judgeKey } from "../../judges.ts";
 import { choice, fromZero, positive, share } from "../../keys.ts";
 import { onlineStage, optimizedKeys } from "./online-stage.ts";
@@ -25,6 +25,7 @@ export const onlineDpoStage = onlineStage({
   },
   shown: ["objective/scores", "rewards/accuracies", "objective/kl", "loss", "eps"],
   judged: true,
+  check: (options) => void onlineDpoSettings(options as never),
   train: onlineDpo,
 });
 
@@ -41,5 +42,6 @@ export const nashMdStage = onlineStage({
   },
   shown: ["objective/scores", "rewards/probabilities", "objective/kl", "loss", "eps"],
   judged: true,
+  check: (options) => void nashMdSettings(options as never),
   train: nashMd,
 });

@@ -1,7 +1,7 @@
 /** The stage `trpo`: natural gradient steps within a trust region. */
 
 import { scheduleNames } from "../../../optim/schedules.ts";
-import { trpoDefaults as d, trpo } from "../../../train/trpo.ts";
+import { trpoDefaults as d, trpo, trpoSettings } from "../../../train/trpo.ts";
 import { choice, count, fromZero, positive, share, whole } from "../../keys.ts";
 import { iterationKeys, onlineStage } from "./online-stage.ts";
 
@@ -25,5 +25,6 @@ export const trpoStage = onlineStage({
     seed: whole("of everything that is drawn (default: the recipe's)", { default: d.seed }),
   },
   shown: ["objective/scores", "objective/kl", "policy/kl_step", "policy/step_fraction", "eps"],
+  check: (options) => void trpoSettings(options as never),
   train: trpo,
 });

@@ -1,7 +1,7 @@
 /** The stages `cpo` and `simpo`: contrastive preference optimisation, and its form with a reward a token. */
 import { z } from "zod";
-import { cpo, cpoDefaults, cpoLossNames } from "../../../train/cpo.ts";
-import { simpo, simpoDefaults } from "../../../train/simpo.ts";
+import { cpo, cpoDefaults, cpoLossNames, cpoSettings } from "../../../train/cpo.ts";
+import { simpo, simpoDefaults, simpoSettings } from "../../../train/simpo.ts";
 import { choice, fromZero, number, positive, share } from "../../keys.ts";
 import { type StageKind, stageKind } from "../../stage.ts";
 import { nextOf, preferenceKeys } from "./keys.ts";
@@ -40,6 +40,7 @@ export const cpoStage = stageKind({
     ...preferenceKeys.after(cpoDefaults),
   }),
   ...common,
+  check: (options) => void cpoSettings(options as never),
   run: runPairs(cpo),
 });
 
@@ -52,5 +53,6 @@ export const simpoStage = stageKind({
     ...preferenceKeys.after(simpoDefaults),
   }),
   ...common,
+  check: (options) => void simpoSettings(options as never),
   run: runPairs(simpo),
 });

@@ -90,7 +90,7 @@ describe("files", () => {
     expect(unpacked).toHaveLength(1);
     expect(skipped.map((line) => line.replace(/^.*bad.jsonl:/, ""))).toEqual([
       expect.stringMatching(/^2: not JSON: /),
-      "3: the columns prompt and completion, or messages, or text are required, got txt",
+      "3: the columns prompt and completion, or messages, or text, or chosen and rejected are required, got txt",
       "4: text: a string is required, got 7",
       "5: completion: is empty",
       "6: a row must be a JSON object, got a list of 1",
@@ -108,6 +108,40 @@ describe("files", () => {
     const binary = join(folder, "binary.txt");
     await writeFile(binary, Uint8Array.of(0xff, 0xfe, 0x00, 0x80));
     await expect(texts(binary)).rejects.toThrow(/not UTF-8/);
+  });
+});
+
+describe("pairs as demonstrations", () => {
+  const pair = { prompt: "what is", chosen: " the cat", rejected: " the mat" };
+
+  it("the chosen response of a pair is the completion, and a tie is left out and told", async () => {
+    const path = await file(
+      "pairs.jsonl",
+      `${JSON.stringify(pair)}\n${JSON.stringify({ ...pair, tie: true })}`,
+    );
+    const { examples, rows, skipped, formats } = await loadDataset(path, tokenizer, { maxLength: 64 });
+    const [wanted] = tokenize({ kind: "completion", prompt: pair.prompt, completion: pair.chosen });
+    expect([...examples].map(({ ids, counts }) => ({ ids, counts }))).toEqual([
+      { ids: wanted?.ids, counts: wanted?.counts },
+    ]);
+    expect({ rows, formats, skipped }).toEqual({
+      rows: 2,
+      formats: { preference: 1 },
+      skipped: [expect.stringContaining(`${path}:2: a tie has no chosen response`)],
+    });
+  });
+
+  it("a pair of conversations gives the one that ends with the chosen answer", async () => {
+    const chat = (content: string) => [{ role: "assistant", content }];
+    const row = { prompt: [{ role: "user", content: "what" }], chosen: chat("cat"), rejected: chat("mat") };
+    const { tokenizer: talking } = withDefaultTemplate(tokenizer, "plain");
+    const [found] = tokenizeRow({ ...row, kind: "preference", source }, talking, { maxLength: 64 });
+    const [wanted] = tokenizeRow(
+      { kind: "completion", prompt: row.prompt, completion: row.chosen, source },
+      talking,
+      { maxLength: 64 },
+    );
+    expect(found).toEqual(wanted);
   });
 });
 

@@ -31,10 +31,10 @@ export interface Dataset {
   readonly formats?: Readonly<Record<string, number>>;
 }
 
-/** Rows that a language model is trained on as they are; ratings beside completions do not matter. */
+/** Rows that a language model is trained on: as they are, or the chosen response of pairs; ratings beside completions do not matter. */
 export const sftPurpose: Purpose<SftRow["kind"]> = {
   name: "texts, prompts with completions and conversations",
-  kinds: ["completion", "messages", "text"],
+  kinds: ["completion", "messages", "text", "preference"],
   ignores: ["rating"],
 };
 

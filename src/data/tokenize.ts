@@ -2,7 +2,8 @@
  * From rows to token ids with a mask of what the loss counts.
  *
  * The end-of-text token is appended and is a label, so that a model learns to stop. In prompt-completion rows only
- * the completion counts; in conversations everything, or the assistant's words alone.
+ * the completion counts; in conversations everything, or the assistant's words alone. Of a pair the chosen response is
+ * the completion (Rafailov et al. 2023, section 4, fine-tune their reference so).
  */
 import { assistantMask, encodeChat } from "../models/chat/chat-tokens.ts";
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
@@ -28,7 +29,15 @@ export interface TokenizeOptions {
 }
 
 /** The rows that a language model is trained on. */
-export type SftRow = RowOf<"text" | "completion" | "messages">;
+export type SftRow = RowOf<"text" | "completion" | "messages" | "preference">;
+
+/** What of a row is learned: of a pair the prompt with its chosen response. @throws DroppedRow for a tie */
+export function demonstrationOf(row: SftRow): RowOf<"text" | "completion" | "messages"> {
+  if (row.kind !== "preference") return row;
+  if (row.tie) throw new DroppedRow("a tie has no chosen response");
+  const { prompt, chosen: completion, tools } = row;
+  return { kind: "completion", prompt, completion, ...(tools && { tools }) };
+}
 
 interface Tokens {
   ids: number[];
@@ -46,7 +55,8 @@ export function tokenizeRow(
   options: TokenizeOptions,
 ): Example[] {
   const { maxLength, truncation = row.kind === "text" ? "split" : "keep_start" } = options;
-  const tokens = encoders[row.kind](row as never, tokenizer, {
+  const shown = demonstrationOf(row);
+  const tokens = encoders[shown.kind](shown as never, tokenizer, {
     ...options,
     ...(row.tools && { tools: row.tools }),
   });
@@ -92,13 +102,10 @@ function slice({ ids, counts }: Tokens, from: number, to: number, source: Source
 }
 
 type EncodeOptions = TokenizeOptions & { readonly tools?: readonly object[] };
-type Encoder<K extends SftRow["kind"]> = (
-  row: RowOf<K>,
-  tokenizer: Tokenizer,
-  options: EncodeOptions,
-) => Tokens;
+type Shown = ReturnType<typeof demonstrationOf>["kind"];
+type Encoder<K extends Shown> = (row: RowOf<K>, tokenizer: Tokenizer, options: EncodeOptions) => Tokens;
 
-const encoders: { [K in SftRow["kind"]]: Encoder<K> } = {
+const encoders: { [K in Shown]: Encoder<K> } = {
   text: ({ text }, tokenizer, options) => {
     const ids = withEos(tokenizer.encode(text), tokenizer, options);
     return { ids, counts: new Uint8Array(ids.length).fill(1) };

@@ -88,7 +88,7 @@ const common = ["prompt", "text", "instruction", "messages", "completion"];
 
 /** Why a row is none that is wanted: the format that is nearest, or what would be one. */
 function refusal(row: Columns, { name, kinds }: Purpose, format: Format | undefined): string {
-  const wanted = formats.filter(({ kind }) => kinds.includes(kind));
+  const wanted = kinds.flatMap((kind) => formats.filter((f) => f.kind === kind));
   const nearest = wanted
     .map((f) => ({ f, missing: missingColumns(f, row) }))
     .filter(({ f, missing }) =>
@@ -101,10 +101,16 @@ function refusal(row: Columns, { name, kinds }: Purpose, format: Format | undefi
   return `the columns ${columnsOf(wanted)} are required, ${found(row)}`;
 }
 
-/** The columns of the first few formats. */
-const columnsOf = (wanted: readonly Format[]): string =>
-  wanted
+/** The columns of the first few formats, without those that ask for more than another. */
+function columnsOf(wanted: readonly Format[]): string {
+  const lists = wanted
     .filter((f) => trlFormats.includes(f) || bareFormats.includes(f))
     .slice(0, 6)
-    .map(({ required }) => required.join(" and "))
-    .join(", or ");
+    .map(({ required }) => required);
+  const isWithin = (a: readonly string[], b: readonly string[]) => a.every((column) => b.includes(column));
+  const least = lists.filter(
+    (list, i) =>
+      !lists.some((other, k) => k !== i && isWithin(other, list) && (other.length < list.length || k < i)),
+  );
+  return least.map((columns) => columns.join(" and ")).join(", or ");
+}

@@ -2,6 +2,7 @@
 import { type DataInput, sftPurpose } from "../../data/dataset.ts";
 import { type LoadOptions, loadRows } from "../../data/node-load.ts";
 import { showSource, type Text } from "../../data/rows.ts";
+import { demonstrationOf } from "../../data/tokenize.ts";
 import { configOf, type Family, type ModelSizes } from "../../models/config/config.ts";
 import { createModel, type Model } from "../../models/load.ts";
 import { trainBpe } from "../../models/tokenizer/bpe-trainer.ts";
@@ -66,9 +67,10 @@ async function trainedTokenizer(
     sftPurpose,
     () => ({
       *each(row) {
-        if (row.kind === "text") take(row.text);
-        else if (row.kind === "messages") take(row.messages);
-        else [row.prompt, row.completion].forEach(take);
+        const shown = demonstrationOf(row);
+        if (shown.kind === "text") take(shown.text);
+        else if (shown.kind === "messages") take(shown.messages);
+        else [shown.prompt, shown.completion].forEach(take);
         yield showSource(row.source);
       },
     }),

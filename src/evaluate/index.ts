@@ -29,7 +29,15 @@ export {
 } from "./calibration.ts";
 export { kendall, pearson, ranks, spearman } from "./correlation.ts";
 export { distinctN, type LengthStatistics, lengthStatistics, repetition, type Tokens } from "./diversity.ts";
-export { entropyOf, exactKl, type KlEstimator, klEstimators, type SampledKl } from "./kl.ts";
+export {
+  entropyOf,
+  exactKl,
+  type KlEstimator,
+  klEstimators,
+  loggedEntropy,
+  loggedKl,
+  type SampledKl,
+} from "./kl.ts";
 export {
   type KlBetween,
   type KlFigure,
@@ -58,6 +66,7 @@ export {
   type FittedCurve,
   fitCurve,
   fitRuns,
+  highestAt,
   resampledCurves,
 } from "./over-optimisation/curve.ts";
 export {
@@ -68,9 +77,8 @@ export {
   driftSignals,
   duplicateShare,
 } from "./over-optimisation/drift.ts";
-export { less, peakPlace, peakShift, type Range, rangeOf } from "./over-optimisation/peak.ts";
+export { less, peakShift, type Range, rangeOf } from "./over-optimisation/peak.ts";
 export {
-  disagreement,
   type Gap,
   type JudgeBucket,
   type JudgeOptions,

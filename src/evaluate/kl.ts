@@ -23,6 +23,33 @@ export type SampledKl = keyof typeof klEstimators;
 /** `exact` is the sum over the vocabulary at each position, which costs a pass of the policy. */
 export type KlEstimator = SampledKl | "exact";
 
+type Logged = Readonly<Record<string, unknown>>;
+
+const numberAt = (metrics: Logged, name: string): number | undefined => {
+  const value = metrics[name];
+  return typeof value === "number" ? value : undefined;
+};
+
+/** A figure of a step in nats summed over a response: under `whole` it is that, under `each` it is nats per token. */
+function perResponse(metrics: Logged, whole: string, each: string): number | undefined {
+  const tokens = numberAt(metrics, "completions/mean_length");
+  const perToken = numberAt(metrics, each);
+  return (
+    numberAt(metrics, whole) ??
+    (perToken === undefined || tokens === undefined ? undefined : perToken * tokens)
+  );
+}
+
+/**
+ * The KL to the reference that a trainer logged at a step, in nats summed over a response, whichever of TRL's names and
+ * units it has: `objective/kl` of PPO is that already, `kl` of GRPO and RLOO is a mean over tokens.
+ */
+export const loggedKl = (metrics: Logged): number | undefined => perResponse(metrics, "objective/kl", "kl");
+
+/** The same of -log pi of the sampled tokens: `objective/entropy`, or `entropy`. */
+export const loggedEntropy = (metrics: Logged): number | undefined =>
+  perResponse(metrics, "objective/entropy", "entropy");
+
 /** KL(p || q) in nats for rows of logits [N, V] each; [N]. */
 export function exactKl(p: Tensor, q: Tensor): Tensor {
   const [a, b] = [logSoftmax(p), logSoftmax(q)];

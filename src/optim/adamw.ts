@@ -5,7 +5,7 @@
  *     p = (1 - lr wd) p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
  *
  * Epsilon stands where PyTorch puts it. TensorFlow leaves v uncorrected below the root, so that its epsilon
- * weighs sqrt(1 - b2^t) times as much, which matters in the first steps of PPO: `epsilonPlacement`.
+ * weighs 1 / sqrt(1 - b2^t) times as much, which matters in the first steps of PPO: `epsilonPlacement`.
  */
 import {
   add,

@@ -230,3 +230,31 @@ describe("schedules give the rates of transformers, also after their end", () =>
 it("the mask of weight decay leaves biases and norms alone", () => {
   expect([matricesOnly("w", [4, 3]), matricesOnly("b", [3])]).toEqual([true, false]);
 });
+
+it("Adam's epsilon in TensorFlow's place is added before the correction of v, so that it weighs more at first", async () => {
+  const [b1, b2, eps, rate] = [0.9, 0.999, 1e-3, 0.1];
+  const [grads, start] = [tree("grads", 0), tree("start")];
+  const first = async (epsilonPlacement: "pytorch" | "tensorflow") => {
+    const optimizer = adam({ betas: [b1, b2], eps, epsilonPlacement });
+    const zeros = mapTree(optimizer.init(specs), (spec) => zerosArray(spec.dtype, spec.shape as number[]));
+    const step = await trainer(optimizer);
+    const learning_rate = hostArray("float32", [], [rate]);
+    const out = await engine.run(step, [start, zeros as Tree<Value>, grads, { learning_rate }]);
+    return Array.from(((out.params as Tree<HostArray>).w as HostArray<"float32">).data);
+  };
+  const [w, g] = [start.w as HostArray, grads.w as HostArray].map(({ data }) =>
+    Array.from(data as Float32Array),
+  );
+  const moved = (epsilon: number) =>
+    (w as number[]).map((p, i) => {
+      const gi = (g as number[])[i] as number;
+      return p - (rate * gi) / (Math.abs(gi) + epsilon); // after one step m^ is g and v^ is g^2
+    });
+  const tensorflow = moved(eps / Math.sqrt(1 - b2));
+  for (const [i, value] of (await first("tensorflow")).entries())
+    expect(value).toBeCloseTo(tensorflow[i] as number, 5);
+  const pytorch = moved(eps);
+  for (const [i, value] of (await first("pytorch")).entries())
+    expect(value).toBeCloseTo(pytorch[i] as number, 5);
+  expect(Math.abs((tensorflow[0] as number) - (pytorch[0] as number))).toBeGreaterThan(1e-4);
+});

@@ -133,5 +133,6 @@ describe("how a stage's model is measured", () => {
       responses.sft.map(({ completion }) => completion),
     );
     expect(evaluations.same.win_rate).toMatchObject({ rate: 0.5, n: 6 });
+    expect(evaluations.moved.kl).toBeUndefined(); // the most likely answers alone have no distribution
   }, 60_000);
 });

@@ -2,7 +2,8 @@
  * How a stage's model does on the held-out prompts: it answers the same prompts as every other stage, with chances of
  * its own, so that two stages are compared as independent draws; a reward scores the answers, by axis where it has axes.
  *
- * KL is that of the model from the reference over its own answers, in nats summed over a response.
+ * KL is that of the model from the reference over its own answers, in nats summed over a response; there is none at
+ * temperature 0.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -145,7 +146,8 @@ export function createEvaluator(
               ),
             },
           }),
-        ...(reference && reference !== stage && isAfter(recipe, stage, reference)
+        // The most likely answers alone have no distribution, and so no divergence.
+        ...(temperature > 0 && reference && reference !== stage && isAfter(recipe, stage, reference)
           ? {
               kl: {
                 against: reference,
@@ -291,9 +293,7 @@ async function klFrom(
   temperature: number,
 ) {
   const sequences = rows.map(({ example, ids }) => ({ promptIds: [...example.ids], ids }));
-  const { forward } = await klBetween(engine, model, reference, sequences, {
-    ...(temperature > 0 && { temperature }),
-  });
+  const { forward } = await klBetween(engine, model, reference, sequences, { temperature });
   const { mean: value, low, high } = forward.exact.perResponse;
   return { value, low, high, unit: "nats per response" as const };
 }

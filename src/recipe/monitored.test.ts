@@ -82,6 +82,43 @@ it("every trainer that optimises a reward can be watched, and no other", () => {
   const watched = Object.values(stageKinds)
     .filter(({ keys }) => "monitor" in keys.shape)
     .map(({ name }) => name);
-  expect(watched).toEqual(expect.arrayContaining(["ppo", "trpo"]));
+  expect(watched.sort()).toEqual(
+    ["expert-iteration", "grpo", "nash-md", "online-dpo", "ppo", "reinforce", "rloo", "trpo"].sort(),
+  );
   for (const name of ["sft", "reward", "pairs", "dpo"]) expect(watched).not.toContain(name);
 });
+
+it("an end by the KL is refused where none is computed, and nats per token are taken for what they are", async () => {
+  const grpo = (more: object) =>
+    checkRecipe(
+      {
+        output_dir: join(folder, "grpo"),
+        stages: {
+          grpo: {
+            model: join(folder, "base"),
+            data: join(folder, "prompts.jsonl"),
+            reward: "rule:length",
+            max_completion_length: 6,
+            num_generations: 2,
+            batch_size: 4,
+            learning_rate: 1e-2,
+            max_steps: 3,
+            monitor: { stop_at_d: 100 },
+            ...more,
+          },
+        },
+      },
+      "groups.yaml",
+    );
+  expect(() => grpo({})).toThrow(/groups.yaml: grpo: monitor: stop_at_d needs the KL .* set beta above 0/);
+  await runRecipe(grpo({ beta: 1e-3 }), { engine });
+  const read = async (name: string) =>
+    (await readFile(join(folder, "grpo/stages/grpo", name), "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  const [seen, logged] = [await read("monitor.jsonl"), await read("metrics.jsonl")];
+  expect(seen.at(-1).kl).toBeGreaterThan(0);
+  for (const [i, { kl }] of seen.entries())
+    expect(kl).toBeCloseTo(logged[i].kl * logged[i]["completions/mean_length"], 12);
+}, 60_000);

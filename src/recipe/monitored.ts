@@ -12,6 +12,7 @@ import type { OpenedReward } from "../reward/reward.ts";
 import { openStepLines } from "../runs/step-lines.ts";
 import { alarmDefaults, alarmSignals, defaultAlarms, type MonitorLine } from "../train/monitor/alarms.ts";
 import { createMonitor, type Monitor } from "../train/monitor/monitor.ts";
+import { RecipeError } from "./errors.ts";
 import { count, flag, object, positive } from "./keys.ts";
 import type { StageContext, StageKind } from "./stage.ts";
 
@@ -38,7 +39,18 @@ type MonitorKeys = z.infer<z.ZodObject<typeof monitorKeys>>;
 
 /** Stages that train a model on what a reward says of its own responses. */
 const isWatched = ({ keys, leavesModel, answers }: StageKind): boolean =>
-  leavesModel && answers && "reward" in keys.shape && "response_length" in keys.shape;
+  leavesModel && answers && "reward" in keys.shape;
+
+/** An end by the KL needs one: the methods without a critic compute none where it costs nothing. */
+function checkStop(kind: StageKind, { monitor, beta }: Readonly<Record<string, unknown>>): void {
+  const { early_stopping, stop_at_d } = (monitor ?? {}) as MonitorKeys;
+  const asked = early_stopping ? "early_stopping" : stop_at_d === undefined ? undefined : "stop_at_d";
+  const weight = beta ?? (kind.keys.shape.beta as z.ZodType | undefined)?.meta()?.default;
+  if (asked && "max_completion_length" in kind.keys.shape && weight === 0)
+    throw new RecipeError(
+      `monitor: ${asked} needs the KL to the reference, of which ${kind.name} computes none at beta 0; set beta above 0 (1e-4 does not hold the policy), or leave it out`,
+    );
+}
 
 /** The kind with the key `monitor`, where it can be watched; otherwise as it is. */
 export function monitored(kind: StageKind): StageKind {
@@ -50,6 +62,10 @@ export function monitored(kind: StageKind): StageKind {
   return {
     ...kind,
     keys,
+    check(options) {
+      checkStop(kind, options);
+      kind.check?.(options);
+    },
     async run({ monitor: asked, ...rest }, context) {
       if (asked === undefined) return kind.run(rest, context);
       return runWatched(kind, rest, { asked: asked as MonitorKeys, context });

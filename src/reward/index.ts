@@ -78,6 +78,7 @@ export {
   RewardError,
   type RewardInput,
   type RewardParts,
+  spreadOf,
 } from "./reward.ts";
 export { type MaskedBatch, type RowBatch, rewardsOf, rowBatchSpec } from "./reward-model.ts";
 export { type RougeVariant, rouge, rougeVariants } from "./rouge.ts";

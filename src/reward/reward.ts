@@ -48,6 +48,10 @@ export interface RewardParts {
   readonly disagreement?: readonly number[];
 }
 
+/** How far the members of an ensemble are apart on each response, as a standard deviation; of other rewards undefined. */
+export const spreadOf = ({ disagreement }: Pick<RewardParts, "disagreement">): number[] | undefined =>
+  disagreement?.map(Math.sqrt);
+
 /**
  * The reward, held to the protocol.
  *

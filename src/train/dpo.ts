@@ -77,7 +77,8 @@ export async function dpo(options: DpoOptions, listeners: PairHooks = {}): Promi
         referenceFree: o.referenceFree,
         ...(targetKl !== undefined && { targetKl, ...pickAdaptive(o) }),
       },
-      watch: watchCollapse(o.beta),
+      // Without a reference there is nothing that log-probabilities fell from.
+      ...(refModel && { watch: watchCollapse(o.beta) }),
     },
     o,
     hooks,

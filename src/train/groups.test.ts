@@ -166,3 +166,44 @@ it("without a KL there is no reference; with one, it is 0 at the start", async (
   expect((await free.step(input)).kl).toBeUndefined();
   await free.dispose();
 });
+
+describe("figures", () => {
+  const lastOf = async (train: (hooks: object) => Promise<{ metrics: Readonly<Record<string, number>> }>) => {
+    const all: Record<string, number>[] = [];
+    await train({
+      onStep: ({ metrics }: { metrics: Record<string, number> }) => void all.push(metrics),
+    });
+    return all;
+  };
+
+  it("GRPO logs the KL that its loss has, k3, which is never negative; another one is refused", async () => {
+    const options = { ...common, engine, numGenerations: 8, beta: 0.01, maxSteps: 6 };
+    const all = await lastOf((hooks) => grpo(options, hooks));
+    for (const { kl } of all) expect(kl).toBeGreaterThanOrEqual(0);
+    expect(all.at(-1)?.kl).toBeGreaterThan(0);
+    await expect(grpo({ ...options, klEstimator: "k1" })).rejects.toThrow(
+      /kl_estimator: k2 or k3 is required for a KL in the loss, got k1/,
+    );
+  });
+
+  it("RLOO counts groups of equal scores, also where the KL tells their responses apart", async () => {
+    const options = {
+      ...common,
+      engine,
+      reward: (batch: readonly object[]) => batch.map(() => 1),
+      maxSteps: 3,
+    };
+    const all = await lastOf((hooks) => rloo({ ...options, numGenerations: 4, beta: 0.5 }, hooks));
+    for (const { frac_reward_zero_std, reward_std } of all)
+      expect([frac_reward_zero_std, reward_std]).toEqual([1, 0]);
+  });
+
+  it("CISPO clips above its bound alone", async () => {
+    const options = { ...common, engine, numGenerations: 8, lossType: "cispo", epsilonHigh: 1.0001 } as const;
+    const all = await lastOf((hooks) => grpo({ ...options, numIterations: 3, maxSteps: 3 }, hooks));
+    expect(all.at(-1)?.["clip_ratio/high_mean"]).toBeGreaterThan(0.05);
+    expect(all.at(-1)?.["clip_ratio/low_mean"]).toBe(0);
+    const wide = await lastOf((hooks) => grpo({ ...options, epsilonHigh: 50, maxSteps: 3 }, hooks));
+    expect(wide.at(-1)?.["clip_ratio/high_mean"]).toBe(0);
+  });
+});

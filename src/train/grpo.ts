@@ -28,6 +28,7 @@ import {
   perTokenRows,
   type ScaleRewards,
 } from "./policy/groups.ts";
+import type { klTerms } from "./policy/kl.ts";
 import { groupMetrics } from "./policy/metrics.ts";
 import { createOnPolicy, type OnPolicy, type PolicyCourse } from "./policy/on-policy.ts";
 import type { PolicyHooks, PolicyResult } from "./policy/run/iterations.ts";
@@ -53,6 +54,9 @@ export const grpoDefaults = {
   importanceSamplingLevel: "token",
   scaleRewards: "group",
   useBiasCorrectionKl: true,
+  // The KL stands in the loss, and is logged by the estimator that it is computed by.
+  klIn: "loss",
+  klEstimator: "k3",
 } as const;
 
 /** The method, its settings under the names that all on-policy methods share, and what decides its course. */
@@ -64,7 +68,11 @@ export function grpoMethod(options: GrpoOptions) {
   checkGroups("grpo", samples, rows);
   const inLoss = o.klCoef > 0;
   const isPerResponse = lossType === "grpo" || lossType === "dr_grpo";
-  const high = epsilonHigh ?? (lossType === "cispo" ? 1 + o.cliprange : undefined);
+  // The bound of cispo is no distance from 1, and it has no lower one.
+  const ranges =
+    lossType === "cispo"
+      ? { cliprange: 1, cliprangeHigh: epsilonHigh === undefined ? o.cliprange : epsilonHigh - 1 }
+      : { cliprangeHigh: epsilonHigh };
   const algorithm: Algorithm = {
     name: "grpo",
     samples,
@@ -74,10 +82,10 @@ export function grpoMethod(options: GrpoOptions) {
       ...o,
       policyLoss: lossType === "cispo" ? policyLosses.cispo : policyLosses.clipped,
       importance: importanceSamplingLevel,
-      cliprangeHigh: high,
+      ...ranges,
       weighted: isPerResponse,
       clipFigures: true,
-      ...(inLoss && { klTerm: o.klEstimator === "k2" ? "k2" : "k3", klRatio: useBiasCorrectionKl }),
+      ...(inLoss && { klTerm: o.klEstimator as keyof typeof klTerms, klRatio: useBiasCorrectionKl }),
     },
     experience({ sequences, scores, importance }) {
       const advantages = perTokenRows(groupAdvantages(scores, samples, scaleRewards), sequences);

@@ -42,7 +42,7 @@ export function reinforceMethod(options: ReinforceOptions) {
       return {
         advantages: importance ? product(advantages, importance) : advantages,
         items: sequences.length / o.numMiniBatches,
-        figures: groupFigures(paid, 1),
+        figures: groupFigures(scores, 1),
       };
     },
     metrics: groupMetrics,

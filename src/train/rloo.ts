@@ -50,7 +50,7 @@ export function rlooMethod(options: RlooOptions) {
           sequences,
         ),
         items: sequences.length / o.numMiniBatches,
-        figures: groupFigures(paid, samples),
+        figures: groupFigures(scores, samples),
       };
     },
     metrics: groupMetrics,

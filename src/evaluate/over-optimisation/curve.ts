@@ -135,11 +135,23 @@ function leastSquares(rows: readonly { readonly x: readonly number[]; readonly y
   return matrix.map((row, i) => (row[n] as number) / (row[i] as number));
 }
 
+/** Where a curve is highest: d*, or 0 where it falls from the start, or Infinity where it rises without end. */
+export const highestAt = ({ peak, alpha }: Pick<Curve, "peak" | "alpha">): number =>
+  peak?.d ?? (alpha > 0 ? Number.POSITIVE_INFINITY : 0);
+
+interface Place {
+  readonly mean: number;
+  readonly low: number;
+  readonly high: number;
+}
+
 /** A curve through the points of several runs, and how sure it is. */
 export interface FittedCurve {
   readonly curve: Curve;
-  /** d* with its interval; an end is Infinity where that share of the resampled curves has no peak. */
-  readonly peak?: { readonly mean: number; readonly low: number; readonly high: number };
+  /** Where it is highest (`highestAt`), with the interval of the resampled curves. */
+  readonly highest: Place;
+  /** The same where the curve has a peak between. */
+  readonly peak?: Place;
   /** Share of the resampled curves that have a peak. */
   readonly peaked: number;
   /** Where the resampled curves lie. */
@@ -191,11 +203,13 @@ export function fitRuns(runs: readonly (readonly CurvePoint[])[], options: FitRu
   const drawn = resampledCurves(runs, options);
   const tail = (1 - confidence) / 2;
   const ends = (values: Float64Array) => ({ low: quantile(values, tail), high: quantile(values, 1 - tail) });
-  const peaks = Float64Array.from(drawn, ({ peak }) => peak?.d ?? Number.POSITIVE_INFINITY).sort();
+  const places = Float64Array.from(drawn.length > 0 ? drawn : [curve], highestAt).sort();
+  const highest = { mean: highestAt(curve), ...endsWithoutNaN(places, tail) };
   const farthest = Math.max(...all.map(({ d }) => d));
   return {
     curve,
-    ...(curve.peak && drawn.length > 0 && { peak: { mean: curve.peak.d, ...endsWithoutNaN(peaks, tail) } }),
+    highest,
+    ...(curve.peak && drawn.length > 0 && { peak: highest }),
     peaked: drawn.filter(({ peak }) => peak).length / Math.max(1, drawn.length),
     band: Array.from({ length: bandSteps > 0 ? bandSteps + 1 : 0 }, (_, i) => {
       const d = (farthest * i) / bandSteps;

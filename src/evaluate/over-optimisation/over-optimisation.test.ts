@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { permutation, uniform } from "../../graph/random.ts";
 import { bestOfN, bestOfNWeights, klOfBestOfN, powersUpTo } from "./best-of-n.ts";
 import { driftOf, duplicateShare } from "./drift.ts";
-import { disagreement, judgeByKl, scaleOf, widestGaps } from "./proxy-gold.ts";
+import { judgeByKl, scaleOf, widestGaps } from "./proxy-gold.ts";
 
 describe("best-of-n", () => {
   const samples = {
@@ -122,15 +122,5 @@ describe("proxy and gold", () => {
     });
     expect(judgeByKl(pairs, { scale: 1 })[0]?.calibration?.ece).toBeLessThan(0.03);
     expect(judgeByKl(pairs, { scale: 4 })[0]?.calibration?.ece).toBeGreaterThan(0.1);
-  });
-
-  it("is in disagreement as far as members differ", () => {
-    expect(
-      disagreement([
-        [1, 5],
-        [3, 5],
-      ]),
-    ).toBeCloseTo(Math.SQRT2 / 2, 12);
-    expect(disagreement([[1, 2]])).toBe(0);
   });
 });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { gaussian } from "../../graph/random.ts";
-import { type CurvePoint, curveAt } from "./curve.ts";
-import { peakPlace, peakShift, rangeOf } from "./peak.ts";
+import { type CurvePoint, curveAt, highestAt } from "./curve.ts";
+import { peakShift, rangeOf } from "./peak.ts";
 
 /** Runs along d (alpha - beta log d), with noise. */
 const runsOf = (alpha: number, seed: number, noise = 0.02): CurvePoint[][] =>
@@ -31,8 +31,8 @@ it("the same curve with other noise has moved nowhere: of twenty studies hardly 
 });
 
 it("a curve that rises has its peak at infinity, one that falls at 0, and an interval may reach there", () => {
-  expect(peakPlace({ alpha: 1 })).toBe(Number.POSITIVE_INFINITY);
-  expect(peakPlace({ alpha: -1 })).toBe(0);
+  expect(highestAt({ alpha: 1 })).toBe(Number.POSITIVE_INFINITY);
+  expect(highestAt({ alpha: -1 })).toBe(0);
   const drawn = [...Array(90).fill(1), ...Array(10).fill(Number.POSITIVE_INFINITY)] as number[];
   expect(rangeOf(1, drawn)).toEqual({ mean: 1, low: 1, high: Number.POSITIVE_INFINITY });
 });

@@ -3,7 +3,7 @@
  * infinity, one that falls from the start at 0.
  */
 import { quantile } from "../bootstrap.ts";
-import { type Curve, type CurvePoint, type FitRunsOptions, fitCurve, resampledCurves } from "./curve.ts";
+import { type CurvePoint, type FitRunsOptions, fitCurve, highestAt, resampledCurves } from "./curve.ts";
 
 /** A figure, and where the resampled ones lie. */
 export interface Range {
@@ -12,10 +12,6 @@ export interface Range {
   /** Infinity where that share of the draws has no peak. */
   readonly high: number;
 }
-
-/** d*, infinities included. */
-export const peakPlace = ({ peak, alpha }: Pick<Curve, "peak" | "alpha">): number =>
-  peak?.d ?? (alpha > 0 ? Number.POSITIVE_INFINITY : 0);
 
 /** a - b, where two that never turn are alike. */
 export const less = (a: number, b: number): number => (a === b ? 0 : a - b);
@@ -43,9 +39,9 @@ export function peakShift(
   options: FitRunsOptions,
 ): Range {
   const { seed = 0 } = options;
-  const of = (all: typeof runs) => peakPlace(fitCurve(all.flat(), options));
+  const of = (all: typeof runs) => highestAt(fitCurve(all.flat(), options));
   const drawn = (all: typeof runs, stream: number) =>
-    resampledCurves(all, { ...options, seed: 2 * seed + stream }).map(peakPlace);
+    resampledCurves(all, { ...options, seed: 2 * seed + stream }).map(highestAt);
   const [own, others] = [drawn(runs, 0), drawn(beside, 1)];
   const pairs = own.slice(0, others.length).map((peak, i) => less(peak, others[i] as number));
   return rangeOf(less(of(runs), of(beside)), pairs);

@@ -100,13 +100,3 @@ export function judgeByKl(
     ];
   });
 }
-
-/** How far the members of an ensemble are apart: the standard deviation over members, averaged over responses. */
-export const disagreement = (members: readonly (readonly number[])[]): number =>
-  members.length < 2
-    ? 0
-    : mean(
-        (members[0] as readonly number[]).map((_, i) =>
-          standardDeviation(members.map((m) => m[i] as number)),
-        ),
-      );

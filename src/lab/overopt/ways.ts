@@ -12,10 +12,10 @@
 import {
   bestOfN,
   fitCurve,
+  highestAt,
   klOfBestOfN,
   less,
   mean,
-  peakPlace,
   powersUpTo,
   type Range,
   rangeOf,
@@ -101,7 +101,7 @@ export function waysFigures(
 }
 
 const peakOf = (curve: readonly number[], distances: readonly number[]): number =>
-  peakPlace(
+  highestAt(
     fitCurve(
       curve.map((reward, i) => ({ d: distances[i] as number, reward })),
       { form: "best-of-n" },

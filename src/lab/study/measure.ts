@@ -3,20 +3,12 @@
  * KL from the reference is taken along them, exact at each token and summed over a response.
  */
 import type { PromptExample } from "../../data/prompts.ts";
-import {
-  bootstrap,
-  type Drift,
-  disagreement,
-  driftOf,
-  type Interval,
-  klBetween,
-  mean,
-} from "../../evaluate/index.ts";
+import { bootstrap, type Drift, driftOf, type Interval, klBetween, mean } from "../../evaluate/index.ts";
 import { createGenerator } from "../../generate/index.ts";
 import { type Engine, unflatten } from "../../graph/index.ts";
 import type { Model } from "../../models/load.ts";
 import type { AxisScores } from "../../recipe/rewards.ts";
-import type { OpenedReward, RewardInput } from "../../reward/reward.ts";
+import { type OpenedReward, type RewardInput, spreadOf } from "../../reward/reward.ts";
 import { scoreRows } from "../../reward/score-rows.ts";
 
 /** A line of responses.jsonl. */
@@ -177,7 +169,7 @@ export async function scoredAnswers(
     const byProxy = proxy && (await scoreRows(proxy, inputs, signal ? { signal } : {}));
     const byGold = gold && (await scoreRows(gold, inputs, signal ? { signal } : {}));
     const byObjective = objectives && objectiveScores(objectives, inputs, byProxy?.parts);
-    const members = byObjective ? [] : Object.values(byProxy?.parts ?? {});
+    const apart = byProxy && spreadOf(byProxy);
     const rows = completions.map(({ prompt, ids, logprobs }, i): StudyResponse => {
       const { prompt: text, completion, terminated = false } = inputs[i] as RewardInput;
       return {
@@ -194,9 +186,7 @@ export async function scoredAnswers(
             Object.entries(byObjective).map(([name, values]) => [name, values[i] as number]),
           ),
         }),
-        ...(members.length > 1 && {
-          disagreement: disagreement(members.map((member) => [member[i] as number])),
-        }),
+        ...(apart && { disagreement: apart[i] as number }),
       };
     });
     const sequences = completions.map(({ prompt, ids }) => ({

@@ -3,8 +3,8 @@
  * and what best-of-n is computed from.
  */
 
-import { disagreement } from "../../evaluate/index.ts";
 import type { Model } from "../../models/load.ts";
+import { spreadOf } from "../../reward/reward.ts";
 import { scoreRows } from "../../reward/score-rows.ts";
 import type { StudyEvents } from "./events.ts";
 import { type ReferenceSamples, readLines, writeLines } from "./files.ts";
@@ -64,12 +64,9 @@ export async function sampleReference(
           const own = Array.from({ length: samples }, (_, k) => p * samples + k);
           const column = <T>(of: (row: (typeof drawn.rows)[number]) => T) =>
             own.map((i) => of(drawn.rows[i] as (typeof drawn.rows)[number]));
-          const apart = (base.objectives ? [] : names).flatMap((name) => {
-            const members = Object.values(scored.get(name)?.parts ?? {});
-            if (members.length < 2) return [];
-            return [
-              [name, own.map((i) => disagreement(members.map((member) => [member[i] as number])))] as const,
-            ];
+          const apart = names.flatMap((name) => {
+            const spread = spreadOf(scored.get(name) ?? {});
+            return spread ? [[name, own.map((i) => spread[i] as number)] as const] : [];
           });
           const objectives =
             base.objectives &&

@@ -6,14 +6,21 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../../graph/index.ts";
 import { createEngine } from "../../graph/node.ts";
 import { loadModel, type Model } from "../../models/load.ts";
+import { bco } from "../bco.ts";
+import { cpo } from "../cpo.ts";
 import { dpo } from "../dpo.ts";
 import { grpo } from "../grpo.ts";
+import { kto } from "../kto.ts";
+import { listwise } from "../listwise.ts";
+import { orpo } from "../orpo.ts";
 import { ppo } from "../ppo.ts";
 import { pretrain } from "../pretrain.ts";
 import { reinforce } from "../reinforce.ts";
+import { prm } from "../reward/prm.ts";
 import { reward } from "../reward.ts";
 import { rloo } from "../rloo.ts";
 import { sft } from "../sft.ts";
+import { simpo } from "../simpo.ts";
 import { preferences, rows, sentences, tinyModel } from "../tiny.fixture.ts";
 import type { TrainerHooks, TrainerOptions } from "./trainer-options.ts";
 
@@ -39,6 +46,11 @@ type Train = (model: Model, options: TrainerOptions, hooks: TrainerHooks<unknown
 
 const evalData = rows.slice(0, 4);
 const pairs = { data: preferences, evalData: preferences.slice(0, 4) };
+const solutions = sentences.slice(0, 12).map((text, i) => ({
+  prompt: text.slice(0, 9),
+  completions: [text, " runs.", " sleeps."],
+  labels: [i % 2 === 0, true, i % 3 === 0],
+}));
 const prompts = sentences.map((text) => ({ prompt: text.slice(0, 9) }));
 const longer = (batch: readonly { readonly completion: string }[]) =>
   batch.map(({ completion }) => completion.length);
@@ -58,6 +70,15 @@ const trainers: Record<string, Train> = {
   "dpo of an adapter": (model, options, hooks) => dpo({ ...options, ...pairs, model, lora: { r: 2 } }, hooks),
   "dpo, the reference asked on the way": (model, options, hooks) =>
     dpo({ ...options, ...pairs, model, precomputeRefLogProbs: false }, hooks),
+  "dpo, with a beta that is turned": (model, options, hooks) =>
+    dpo({ ...options, ...pairs, model, targetKl: 0.5, klSteps: 1, klPrompts: 4 }, hooks),
+  ...Object.fromEntries(
+    Object.entries({ cpo, simpo, orpo, kto, bco, listwise }).map(([method, run]): [string, Train] => [
+      method,
+      (model, options, hooks) => run({ ...options, ...pairs, model }, hooks),
+    ]),
+  ),
+  prm: (model, options, hooks) => prm({ ...options, model, data: solutions }, hooks),
   ppo: (model, options, hooks) =>
     ppo({ ...options, model, prompts, reward: longer, responseLength: 8, numPpoEpochs: 2 }, hooks),
   "ppo, with a moving average": (model, options, hooks) =>

@@ -120,10 +120,10 @@ export function predictedPeak(
   return fitRuns([points], { form: "rl", n: 200, seed, bandSteps: 0 });
 }
 
-/** Whether a run is beyond the peak for sure: the upper end of the peak's interval is behind it. */
+/** Whether a run is beyond the peak for sure: the upper end of its interval is behind it. A fall from the start peaks at 0. */
 export function isPastPeak(lines: readonly MonitorLine[]): Alarm | undefined {
   const d = Math.sqrt(Math.max(0, mean(lines.slice(-3).map(({ kl = Number.NaN }) => kl))));
-  const peak = predictedPeak(lines)?.peak;
+  const peak = predictedPeak(lines)?.highest;
   if (!peak || !(d > peak.high)) return undefined;
   const text = `past the predicted peak of the gold reward: d = ${d.toFixed(2)}, peak at ${peak.mean.toFixed(2)} (${peak.low.toFixed(2)} to ${peak.high.toFixed(2)})`;
   return { name: "peak", text, value: peak.mean };

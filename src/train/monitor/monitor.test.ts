@@ -40,6 +40,16 @@ describe("alarms", () => {
     expect(isPastPeak(hacked(1))?.text).toContain("past the predicted peak");
   });
 
+  it("a gold reward that falls from the start is past its peak, which is where the run began", () => {
+    const falling = course(4, { gold: (d) => 0.5 - 0.3 * d });
+    expect(predictedPeak(falling)).not.toHaveProperty("peak");
+    const highest = predictedPeak(falling)?.highest;
+    expect(highest).toMatchObject({ mean: 0, low: 0 });
+    expect(highest?.high).toBeLessThan(0.01);
+    expect(isPastPeak(falling)?.text).toMatch(/past the predicted peak .*peak at 0.00 \(0.00 to 0.00\)/);
+    expect(isPastPeak(honest(4))).toBeUndefined();
+  });
+
   it("name the signal that grows", () => {
     const rambling = course(2, { gold: (d) => 0.2 + 0.1 * d, length: (k) => 12 + 0.3 * k });
     expect(alarmsAt(rambling).map(({ name }) => name)).toEqual(["length"]);
@@ -84,12 +94,32 @@ describe("the monitor", () => {
     expect(monitor.lines).toHaveLength(2);
   });
 
+  it("takes nats per token, as GRPO and RLOO log them, for what they are: 50 tokens at 0.1 are 5 a response", async () => {
+    const monitor = createMonitor({ stopAtD: 2 });
+    await monitor.watch(reward).score(batch);
+    const line = monitor.step(1, { kl: 0.1, entropy: 0.2, "completions/mean_length": 50 });
+    expect(line).toMatchObject({ kl: 5, entropy: 10 });
+    expect(monitor.stop?.text).toBe("d = 2.24 is beyond 2");
+  });
+
+  it("members are apart where there are members: parts of a sum are none", async () => {
+    const scores = [1, 2, 3];
+    const parts = { length: [10, 20, 30], judge: [0, 1, 0] };
+    const seenOf = async (more: object) => {
+      const monitor = createMonitor();
+      await monitor.watch({ ...reward, parts: async () => ({ scores, parts, ...more }) }).score(batch);
+      return monitor.step(1, {});
+    };
+    expect(await seenOf({})).not.toHaveProperty("disagreement");
+    expect((await seenOf({ disagreement: [4, 9, 1] }))?.disagreement).toBeCloseTo((2 + 3 + 1) / 3, 12);
+  });
+
   it("ends a run at a distance that is given, and forgets what a resumed run does again", async () => {
     const monitor = createMonitor({ stopAtD: 1 });
     const watched = monitor.watch(reward);
     for (const [step, kl] of [0.5, 0.9, 1.2].entries()) {
       await watched.score(batch);
-      monitor.step(step + 1, { kl });
+      monitor.step(step + 1, { "objective/kl": kl });
       expect(monitor.stop !== undefined).toBe(kl > 1);
     }
     monitor.goOnAfter(1);

@@ -2,8 +2,8 @@
  * Watches an RL run of any trainer from outside: it sits on the reward, through which all responses go, and on the
  * reports of the steps, which bring KL and entropy.
  */
-import { disagreement, driftOf, mean } from "../../evaluate/index.ts";
-import type { OpenedReward, RewardInput } from "../../reward/reward.ts";
+import { driftOf, loggedEntropy, loggedKl, mean } from "../../evaluate/index.ts";
+import { type OpenedReward, type RewardInput, type RewardParts, spreadOf } from "../../reward/reward.ts";
 import { type Alarm, type AlarmOptions, alarmsAt, isPastPeak, type MonitorLine } from "./alarms.ts";
 
 export interface MonitorOptions extends AlarmOptions {
@@ -32,10 +32,6 @@ export interface Monitor {
   readonly lines: readonly MonitorLine[];
 }
 
-/** Names under which trainers log them. */
-const klNames = ["objective/kl", "kl"];
-const entropyNames = ["objective/entropy", "entropy"];
-
 interface Seen {
   readonly inputs: RewardInput[];
   readonly proxy: number[];
@@ -52,8 +48,6 @@ export function createMonitor(options: MonitorOptions = {}): Monitor {
   let seen = nothing();
   let steps = 0;
   let stop: Alarm | undefined;
-  const first = (metrics: Readonly<Record<string, number>>, names: readonly string[]) =>
-    names.map((name) => metrics[name]).find((value) => value !== undefined);
 
   return {
     get lines() {
@@ -71,12 +65,11 @@ export function createMonitor(options: MonitorOptions = {}): Monitor {
       ...reward,
       ...(parts && { parts }),
       async score(batch) {
-        const found = parts ? await parts(batch) : { scores: await score(batch), parts: {} };
-        const members = Object.values(found.parts);
+        const found: RewardParts = parts ? await parts(batch) : { scores: await score(batch), parts: {} };
         seen.inputs.push(...batch);
         seen.proxy.push(...found.scores);
         if (gold && steps % everySteps === 0) seen.gold.push(...(await gold.score(batch)));
-        if (members.length > 1) seen.apart.push(disagreement(members));
+        seen.apart.push(...(spreadOf(found) ?? []));
         return found.scores;
       },
     }),
@@ -92,7 +85,7 @@ export function createMonitor(options: MonitorOptions = {}): Monitor {
           tokens: completionIds?.length ?? 0,
         })),
       );
-      const [kl, entropy] = [first(metrics, klNames), first(metrics, entropyNames)];
+      const [kl, entropy] = [loggedKl(metrics), loggedEntropy(metrics)];
       const line: MonitorLine = {
         step,
         proxy: mean(proxy),

@@ -57,7 +57,7 @@ export function gae(
 
 /**
  * (x - mean) / sqrt(variance + 1e-8) over the tokens of all rows, with the biased variance; without `shiftMean` the
- * mean is added again, so that signs of rewards survive.
+ * mean is added again, so that rewards keep theirs (TRL).
  */
 export function whiten(rows: readonly TokenRow[], { shiftMean = true } = {}): TokenRow[] {
   let [count, sum] = [0, 0];

@@ -52,8 +52,16 @@ export function checkInt8Reference({
     );
 }
 
-export const largestDifference = (a: readonly Float64Array[], b: readonly Float64Array[]): number =>
-  Math.max(...a.flatMap((row, i) => Array.from(row, (x, t) => Math.abs(x - (b[i]?.[t] as number)))));
+/** max |a - b| over all tokens; NaN where one of them is. */
+export function largestDifference(a: readonly Float64Array[], b: readonly Float64Array[]): number {
+  let largest = 0;
+  for (const [i, row] of a.entries())
+    for (const [t, x] of row.entries()) {
+      const difference = Math.abs(x - (b[i]?.[t] as number));
+      if (!(difference <= largest)) largest = Number.isNaN(largest) ? largest : difference;
+    }
+  return largest;
+}
 
 /** @throws TrainError unless there are `rows` responses with tokens, `samples` to each prompt, and finite rewards */
 export function checkInput({ prompts, responses, rewards }: StepInput, rows: number, samples = 1): void {

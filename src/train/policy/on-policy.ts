@@ -196,7 +196,7 @@ export async function createOnPolicy(
   const rate = (peak: number) =>
     schedule(o.lrSchedulerType, peak, {
       totalSteps,
-      warmupSteps: o.warmupSteps || Math.ceil((o.warmupRatio ?? 0) * totalSteps),
+      warmupSteps: o.warmupSteps ?? Math.ceil((o.warmupRatio ?? 0) * totalSteps),
     });
   const [policyRate, criticRate] = [rate(o.learningRate), rate(o.criticLearningRate ?? o.learningRate)];
   const state: PolicyState = { step: 0, episode: 0, num_tokens: 0, klCoef: o.klCoef, ...from?.state };

@@ -18,6 +18,9 @@ interface Curve {
   readonly ifVaried?: boolean;
 }
 
+const far =
+  "How far the policy has gone. It should level off; where it runs away, a larger KL coefficient holds it.";
+
 const curves: readonly Curve[] = [
   { title: "Loss", metrics: { loss: "training", eval_loss: "held out" } },
   {
@@ -28,9 +31,10 @@ const curves: readonly Curve[] = [
   {
     title: "KL from the reference",
     unit: "nats, summed over the response",
-    metrics: { "objective/kl": "KL", kl: "KL" },
-    note: "How far the policy has gone. It should level off; where it runs away, a larger KL coefficient holds it.",
+    metrics: { "objective/kl": "KL" },
+    note: far,
   },
+  { title: "KL from the reference", unit: "nats per token", metrics: { kl: "KL" }, note: far },
   {
     title: "Entropy",
     unit: "nats per token",

@@ -3,6 +3,7 @@
  * (Bai et al. 2022, section 4.3): the course of each RL stage, and where the evaluated models stand.
  */
 import * as Plot from "@observablehq/plot";
+import { loggedKl } from "../../../evaluate/index.ts";
 import { chart, colourOf, figure, grid, type Point, rootOfKl, thinned } from "../charts.ts";
 import { number, score } from "../format.ts";
 import { html } from "../html.ts";
@@ -10,11 +11,8 @@ import type { RunData } from "../run-data.ts";
 import type { Section } from "../section.ts";
 import { type Evaluated, evaluatedStages } from "./evaluation.ts";
 
-/** Names under which a trainer logs its score and its KL, in this order. */
-const pairs = [
-  ["objective/scores", "objective/kl"],
-  ["reward", "kl"],
-] as const;
+/** Names under which a trainer logs its score. */
+const scores = ["objective/scores", "reward"];
 
 export const frontier: Section = {
   id: "frontier",
@@ -90,9 +88,9 @@ or a score in training that the held-out measure does not follow, is a sign of o
 
 function coursesOf({ stages }: RunData) {
   return stages.flatMap(({ name, colour, metrics_log }) => {
-    for (const [reward, kl] of pairs) {
+    for (const reward of scores) {
       const points = metrics_log.flatMap((line): Point[] => {
-        const [x, y] = [line[kl], line[reward]];
+        const [x, y] = [loggedKl(line), line[reward]];
         return typeof x === "number" && typeof y === "number" ? [[Math.sqrt(Math.max(0, x)), y]] : [];
       });
       if (points.length > 2) return [{ name, colour: colourOf(colour), points: thinned(points) }];

@@ -38,7 +38,7 @@ export interface PolicyTerms {
   readonly logRatio?: Tensor;
   readonly advantages: Tensor;
   readonly cliprange: number;
-  /** The upper side, where it is another one: 1 + this, but for cispo, whose bound it is. */
+  /** The upper side, 1 + this, where it is another one. */
   readonly cliprangeHigh?: number;
 }
 
@@ -67,11 +67,9 @@ export const policyLosses = {
   },
   /** -A log pi: Williams 1992. */
   reinforce: ({ logProbs, advantages }) => neg(mul(advantages, logProbs)),
-  /** -A stop(min(ratio, bound)) log pi: the gradient of every token stays, its weight is bounded (MiniMax 2025, eq. 4). */
-  cispo: (terms) => {
-    const bound = terms.cliprangeHigh ?? 1 + terms.cliprange;
-    return neg(mul(mul(stopGradient(minimum(policyRatio(terms), bound)), terms.advantages), terms.logProbs));
-  },
+  /** -A stop(min(ratio, 1 + eps_high)) log pi: every token's gradient stays, its weight is bounded (MiniMax 2025, eq. 4). */
+  cispo: (terms) =>
+    neg(mul(mul(stopGradient(minimum(policyRatio(terms), upper(terms))), terms.advantages), terms.logProbs)),
 } satisfies Record<string, PolicyLoss>;
 
 export const clippedPolicyLoss: PolicyLoss = policyLosses.clipped;

@@ -80,6 +80,13 @@ describe("running a recipe", () => {
         perplexity: expect.any(Number),
       });
     expect(evaluations.dpo?.kl?.value).toBeGreaterThanOrEqual(0);
+    // A sum's parts are told at each step, before their weights.
+    const [step] = (await readFile(join(data("whole"), "stages/ppo/metrics.jsonl"), "utf8")).split("\n");
+    const metrics = JSON.parse(step as string);
+    expect(metrics["objective/scores"]).toBeCloseTo(
+      0.5 * metrics["rewards/length/mean"] + metrics["rewards/complete/mean"],
+      5,
+    );
     expect(await readFile(report as string, "utf8")).toContain("ppo");
   }, 60_000);
 

@@ -66,6 +66,7 @@ export { moduleReward } from "./node-module.ts";
 export { type OpenRewardOptions, openReward } from "./node-open.ts";
 export { type Normalisation, normalisationOf, statisticsOf, withNormalisation } from "./normalisation.ts";
 export { normalisedWeights, type ObjectiveWeights } from "./objectives.ts";
+export { observed } from "./observed.ts";
 export { plackettLuceLosses } from "./plackett-luce.ts";
 export { type Pooling, poolingOf, poolings } from "./pooling.ts";
 export type { RemoteParts } from "./post.ts";

@@ -2,7 +2,7 @@
 import type { DataInput } from "../data/input.ts";
 import type { PromptExample, PromptOptions } from "../data/prompts.ts";
 import type { Model } from "../models/load.ts";
-import type { Reward } from "../reward/reward.ts";
+import type { OpenedReward, Reward } from "../reward/reward.ts";
 import type { RewardSpec } from "../reward/spec.ts";
 import { TrainError } from "./errors.ts";
 import { checkOptions, type TrainerOptions, trainerDefaults } from "./loop/trainer-options.ts";
@@ -40,8 +40,8 @@ export interface SamplingOptions extends Omit<TrainerOptions, OfRows> {
 export interface PromptedOptions
   extends SamplingOptions,
     Partial<Omit<PromptOptions, "chatTemplate" | "maxPromptLength">> {
-  /** A function from a batch to scores, a reward model, or any other reward by its name: see attune/reward. */
-  readonly reward: Reward | Model | RewardSpec;
+  /** A function from a batch to scores, a reward model, an opened reward, or any other by its name: see attune/reward. */
+  readonly reward: Reward | OpenedReward | Model | RewardSpec;
   /** Files, hub ids, or rows that have a prompt, whose other columns go to the reward; or what `loadPrompts` gave. */
   readonly prompts: DataInput | readonly PromptExample[];
   /** A name or Jinja source, instead of the model's own template. */

@@ -52,7 +52,7 @@ export const runOnPrompts =
       ...(await more?.(keys, context, reward)),
       prompts: [...prompts.prompts],
       maxPromptLength: prompts.maxPromptLength,
-      ...(scored && { reward: scored.score }),
+      ...(scored && { reward: scored }),
       ...(judged && { judge: judged }),
     };
     const hooks = trainingHooks(context, ({ totalSteps, step, tokens }: Course) => ({

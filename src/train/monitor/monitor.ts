@@ -3,7 +3,8 @@
  * reports of the steps, which bring KL and entropy.
  */
 import { driftOf, loggedEntropy, loggedKl, mean } from "../../evaluate/index.ts";
-import { type OpenedReward, type RewardInput, type RewardParts, spreadOf } from "../../reward/reward.ts";
+import { observed } from "../../reward/observed.ts";
+import { type OpenedReward, type RewardInput, spreadOf } from "../../reward/reward.ts";
 import { type Alarm, type AlarmOptions, alarmsAt, isPastPeak, type MonitorLine } from "./alarms.ts";
 
 export interface MonitorOptions extends AlarmOptions {
@@ -61,18 +62,13 @@ export function createMonitor(options: MonitorOptions = {}): Monitor {
     get stop() {
       return stop;
     },
-    watch: ({ parts, score, ...reward }) => ({
-      ...reward,
-      ...(parts && { parts }),
-      async score(batch) {
-        const found: RewardParts = parts ? await parts(batch) : { scores: await score(batch), parts: {} };
+    watch: (reward) =>
+      observed(reward, async (batch, found) => {
         seen.inputs.push(...batch);
         seen.proxy.push(...found.scores);
         if (gold && steps % everySteps === 0) seen.gold.push(...(await gold.score(batch)));
         seen.apart.push(...(spreadOf(found) ?? []));
-        return found.scores;
-      },
-    }),
+      }),
     step(step, metrics) {
       const { inputs, proxy, gold: golds, apart } = seen;
       seen = nothing();

@@ -13,8 +13,8 @@ import type { Model } from "../../../models/load.ts";
 import type { Tokenizer } from "../../../models/tokenizer/tokenizer.ts";
 import { checkpointReward } from "../../../reward/checkpoint-reward.ts";
 import { openReward } from "../../../reward/node-open.ts";
+import { observed, partFigures } from "../../../reward/observed.ts";
 import { type OpenedReward, RewardError } from "../../../reward/reward.ts";
-import type { RewardSpec } from "../../../reward/spec.ts";
 import { openRun, type Resumed, type RunModels, type Sample } from "../../../runs/run-folder.ts";
 import { TrainError } from "../../errors.ts";
 import { tellOfResume } from "../../loop/fit.ts";
@@ -172,7 +172,8 @@ export async function runIterations(
     tellOfResume(o, run, found, onWarning);
     const state: RunState = { step: 0, episode: 0, num_tokens: 0, ...found?.state };
     const engine = o.engine ?? (own = await createEngine({ provider: o.provider, threads: o.threads }));
-    reward = await rewardOf(o, engine, tokenizer);
+    const heard = partFigures();
+    reward = observed(await rewardOf(o, engine, tokenizer), heard.see);
     const opened = await method.open({
       ...{ engine, reward, model, tokenizer, totalSteps, onWarning },
       longestPrompt: survey.longest,
@@ -209,7 +210,13 @@ export async function runIterations(
       state.episode += done.responses;
       state.num_tokens += done.tokens;
       const eps = (1000 * done.responses) / (performance.now() - started);
-      metrics = { ...done.metrics, episode: state.episode, num_tokens: state.num_tokens, eps };
+      metrics = {
+        ...done.metrics,
+        ...heard.take(),
+        episode: state.episode,
+        num_tokens: state.num_tokens,
+        eps,
+      };
       await run?.log(state.step, metrics);
       await run?.sample(state.step, done.samples);
       if (state.step % saveSteps === 0 || state.step === totalSteps) await save();
@@ -252,16 +259,21 @@ function checkFinite(
 export const isModel = (reward: PromptedSettings["reward"]): reward is Model =>
   typeof reward === "object" && reward !== null && "parameters" in reward && "config" in reward;
 
+const isOpened = (reward: NonNullable<PromptedSettings["reward"]>): reward is OpenedReward =>
+  typeof reward === "object" && "score" in reward && typeof reward.score === "function";
+
 const rewardOf = async (
   { reward, batchSize }: PromptedSettings,
   engine: Engine,
   tokenizer: Tokenizer,
-): Promise<OpenedReward> =>
-  reward === undefined
-    ? { name: "none", score: (batch) => batch.map(() => 0), dispose: async () => {} }
-    : isModel(reward)
-      ? checkpointReward(reward, { engine, batchSize, policyTokenizer: tokenizer })
-      : openReward(reward as RewardSpec, { engine, tokenizer });
+): Promise<OpenedReward> => {
+  if (reward === undefined)
+    return { name: "none", score: (batch) => batch.map(() => 0), dispose: async () => {} };
+  if (isOpened(reward)) return { ...reward, dispose: async () => {} }; // whoever opened it closes it
+  return isModel(reward)
+    ? checkpointReward(reward, { engine, batchSize, policyTokenizer: tokenizer })
+    : openReward(reward, { engine, tokenizer });
+};
 
 /** Settings that decide what any method computes; they must be the same when it goes on. */
 const decisive = [

@@ -37,6 +37,20 @@ const implementations: Record<string, Implementation<{ count?: number }>> = {
     note("ready");
     await new Promise(() => {});
   },
+  waits: () => new Promise(() => {}),
+  strays: async ({ signal, note }) => {
+    const alive = setInterval(() => {}, 1_000);
+    setTimeout(() => {
+      throw new Error("a timer of yours");
+    }, 20);
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    clearInterval(alive);
+    note("checkpoint written");
+  },
+  leaves: async () => {
+    setTimeout(() => process.exit(0), 20);
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+  },
   talks: async ({ signal, write, note }) => {
     while (!signal.aborted) {
       write(`${"word ".repeat(2_000)}\n`);

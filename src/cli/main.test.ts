@@ -95,6 +95,30 @@ describe("--json", () => {
   });
 });
 
+describe("functions of the user's that misbehave", () => {
+  it("a promise that never settles is told, and is a failure", async () => {
+    expect(await run("waits")).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^error: the command waits for a promise that will never settle.*\n$/),
+    });
+  });
+
+  it("what is thrown in a timer stops the command as Ctrl-C does, in one line, and is a failure", async () => {
+    const { code, stderr } = await run("strays");
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      "checkpoint written\nattune: something threw outside of what the command waits for: Error: a timer of yours; correct the function\n",
+    );
+  });
+
+  it("process.exit before the command is done is no success", async () => {
+    expect(await run("leaves")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("something called process.exit before the command was done"),
+    });
+  });
+});
+
 // Windows has no signals to send to another process
 describe.skipIf(process.platform === "win32")("stopping", () => {
   const start = (command: string) => spawn(process.execPath, [...nodeArgs, command]);
@@ -117,7 +141,9 @@ describe.skipIf(process.platform === "win32")("stopping", () => {
     child.kill("SIGINT");
     await asked;
     child.kill("SIGINT");
-    expect(await ended(child)).toBe(130);
+    await ended(child);
+    // By the signal, which a shell shows as 130.
+    expect([child.exitCode, child.signalCode]).toEqual([null, "SIGINT"]);
   });
 
   it("a reader that goes away (| head) stops the command without an error", async () => {

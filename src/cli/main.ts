@@ -107,8 +107,13 @@ function interrupted(signal: AbortSignal, say: (text: string) => void): number {
 /** The process around `runCli`: signals, closed pipes, console output of libraries, the exit. */
 export async function main(argv: readonly string[], registrations = commands): Promise<never> {
   const stop = new AbortController();
-  const onSignal = (name: string, exitCode: number) => () => {
-    if (stop.signal.aborted) process.exit(exitCode);
+  const onSignal = (name: string, exitCode: number) => (signal: NodeJS.Signals) => {
+    if (stop.signal.aborted) {
+      // By the signal itself: process.exit would tear down the runtime's threads in the middle of a step, and abort.
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+      return;
+    }
     process.stderr.write(`\nattune: stopping once the current step is done; ${name} again ends at once\n`);
     stop.abort(new InterruptedError(`stopped by ${name}`, exitCode));
   };
@@ -127,9 +132,37 @@ export async function main(argv: readonly string[], registrations = commands): P
   // what a library logs must not get between the results
   console.log = console.info = console.debug = console.error;
 
+  // The event loop is empty and the command is not done: nobody is left to settle what it waits for.
+  process.once("beforeExit", () => {
+    process.stderr.write(
+      "error: the command waits for a promise that will never settle: a reward, an environment or another function of " +
+        "yours neither returned nor threw; correct it\n",
+    );
+    process.exit(exitCodes.failure);
+  });
+
+  // What is thrown outside of everything that the command waits for, as in a timer of a reward's.
+  const onStray = (error: unknown) => {
+    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const text = `something threw outside of what the command waits for: ${reason}; correct the function`;
+    if (argv.includes("--debug") && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    if (stop.signal.aborted) process.stderr.write(`error: ${text}\n`);
+    else stop.abort(new InterruptedError(text, exitCodes.failure));
+  };
+  process.on("uncaughtException", onStray);
+  process.on("unhandledRejection", onStray);
+  // A function of the user's that ends the process does not end the command well.
+  const onExit = (code: number) => {
+    if (code !== exitCodes.success) return;
+    process.stderr.write("error: something called process.exit before the command was done; take it out\n");
+    process.exitCode = exitCodes.failure;
+  };
+  process.once("exit", onExit);
+
   const code = await runCli(argv, { registrations, signal: stop.signal });
   // worker threads or open handles of the runtime must not keep a finished command alive
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.off("exit", onExit);
   process.exit(code);
 }
 

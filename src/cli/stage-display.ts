@@ -46,7 +46,7 @@ export function evaluationLine({ reward, win_rate, kl, perplexity, length }: Eva
   const parts: string[] = [];
   if (reward) {
     const { mean, low, high } = reward.overall;
-    parts.push(`reward ${figure(mean)} (${figure(low)} to ${figure(high)})`);
+    parts.push(`held-out reward ${figure(mean)} (${figure(low)} to ${figure(high)})`);
   }
   if (win_rate)
     parts.push(

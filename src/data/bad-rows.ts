@@ -25,7 +25,7 @@ export function collectBadRows(onBadRow: OnBadRow = "error"): BadRows {
   const throwIfAny = (isWhole = true) => {
     if (bad.length > 0)
       throw new DataError(
-        `${listed(bad)}${isWhole ? "" : " by then"}; correct ${bad.length > 1 ? "them" : "it"}, or leave such rows out with --on-bad-row skip (onBadRow)`,
+        `${listed(bad)}${isWhole ? "" : "; reading ended there"}; correct ${bad.length > 1 ? "them" : "it"}, or leave such rows out with --on-bad-row skip (onBadRow)`,
       );
   };
   const told = (source: Source, reason: string) => `${showSource(source)}: ${reason}`;
@@ -40,8 +40,22 @@ export function collectBadRows(onBadRow: OnBadRow = "error"): BadRows {
   };
 }
 
-/** The first of them, and how many more there are. */
-export const listed = (reasons: readonly string[], most = shownRows): string =>
-  [...reasons.slice(0, most), ...(reasons.length > most ? [`and ${reasons.length - most} more`] : [])].join(
-    "; ",
-  );
+const placeAndReason = /^(.*?:\d+): ([\s\S]*)$/;
+
+/** The first reasons, each once with how many rows it holds for, and how many more rows there are. */
+export function listed(reasons: readonly string[], most = shownRows): string {
+  const byReason = new Map<string, string[]>();
+  for (const told of reasons) {
+    const [, place = "", reason = told] = placeAndReason.exec(told) ?? [];
+    const places = byReason.get(reason);
+    if (places) places.push(place);
+    else byReason.set(reason, [place]);
+  }
+  const groups = [...byReason];
+  const shown = groups.slice(0, most).map(([reason, [place, ...others]]) => {
+    const more = others.length > 0 ? ` and ${others.length} more rows` : "";
+    return place === "" ? reason : `${place}${more}: ${reason}`;
+  });
+  const left = groups.slice(most).reduce((n, [, places]) => n + places.length, 0);
+  return [...shown, ...(left > 0 ? [`and ${left} more`] : [])].join("; ");
+}

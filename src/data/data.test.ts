@@ -12,6 +12,7 @@ import { collate } from "./collate.ts";
 import { loadDataset } from "./dataset.ts";
 import type { Example } from "./example.ts";
 import { DroppedRow } from "./fit-length.ts";
+import { inspectData } from "./inspect.ts";
 import { readRawRows } from "./node-files.ts";
 import { packExamples } from "./packing.ts";
 import { preflight } from "./preflight.ts";
@@ -95,6 +96,14 @@ describe("files", () => {
       "5: completion: is empty",
       "6: a row must be a JSON object, got a list of 1",
     ]);
+  });
+
+  it("a file of which no row can be read is not called empty", async () => {
+    const path = await file("cut.jsonl", '{"prompt":"a"\n{"text"');
+    await expect(loadDataset(path, tokenizer, { maxLength: 8 })).rejects.toThrow(/cut\.jsonl:1: not JSON/);
+    await expect(inspectData(path, tokenizer)).rejects.toThrow(
+      /^no row can be used: .*cut\.jsonl:1: not JSON/,
+    );
   });
 
   it("missing, empty, damaged and binary files are told apart", async () => {

@@ -1,5 +1,6 @@
 /** What rows are for: the loader that their format belongs to, and what it would give. */
 import type { Tokenizer } from "../models/tokenizer/tokenizer.ts";
+import { collectBadRows, listed } from "./bad-rows.ts";
 import { loadDataset } from "./dataset.ts";
 import { DataError } from "./errors.ts";
 import type { ExchangeOptions } from "./exchange.ts";
@@ -80,7 +81,8 @@ export async function inspectData(
   const kinds = new Map<RowKind, number>();
   const columns: Record<string, number> = {};
   let rows = 0;
-  for await (const { value } of rawRowsOf(data, options)) {
+  const bad = collectBadRows("skip");
+  for await (const { value } of rawRowsOf(data, options, bad)) {
     if (rows++ === sampleSize) break;
     if (typeof value !== "object" || value === null) continue;
     const kind = (named ?? detectFormat(value as Columns))?.kind;
@@ -88,6 +90,8 @@ export async function inspectData(
     for (const name of Object.keys(value)) columns[name] = (columns[name] ?? 0) + 1;
   }
   const [kind] = [...kinds].sort((a, b) => b[1] - a[1])[0] ?? [];
+  if (kind === undefined && rows === 0 && bad.list.length > 0)
+    throw new DataError(`no row can be used: ${listed(bad.list)}`);
   if (kind === undefined)
     throw new DataError(
       `no row has the columns of a known format, got ${Object.keys(columns).join(", ") || "none"}; docs/data.md lists them`,

@@ -37,7 +37,14 @@ export async function* readRawRows(path: string, options: ReadOptions = {}): Asy
     );
   const reader = await load();
   let count = 0;
-  for await (const row of reader(path, options)) {
+  const { onBadRow } = options;
+  const counting = onBadRow && {
+    onBadRow: (...bad: Parameters<typeof onBadRow>) => {
+      count++;
+      onBadRow(...bad);
+    },
+  };
+  for await (const row of reader(path, { ...options, ...counting })) {
     count++;
     yield row;
   }

@@ -81,7 +81,7 @@ export async function loadRows<K extends RowKind, T>(
   if (items.length === 0)
     throw new DataError(
       bad.list.length > 0
-        ? `no row can be used, ${bad.list.length} were left out: ${listed(bad.list)}`
+        ? `no row can be used, ${bad.list.length} ${bad.list.length === 1 ? "was" : "were"} left out: ${listed(bad.list)}`
         : "data is required, there are no rows",
     );
   return { items, rows, skipped: bad.list, formats };
@@ -99,8 +99,12 @@ export function usable(source: RawRow["source"], bad: BadRows, work: () => void)
 }
 
 /** Rows as they stand in the files; what cannot be read of them is passed over. */
-export async function* rawRowsOf(data: DataInput, options: LoadOptions = {}): AsyncIterable<RawRow> {
-  for (const part of partsOf(data)) yield* rawRows(part, options);
+export async function* rawRowsOf(
+  data: DataInput,
+  options: LoadOptions = {},
+  bad?: BadRows,
+): AsyncIterable<RawRow> {
+  for (const part of partsOf(data)) yield* rawRows(part, options, bad);
 }
 
 async function* rawRows(

@@ -106,7 +106,7 @@ describe("preferences", () => {
       for (; ; read++) yield { prompt: "p" };
     }
     await expect(loadPreferences(rows(), tokenizer, { maxLength: 8 })).rejects.toThrow(
-      /and 997 more by then; correct/,
+      /^row:1 and 999 more rows: .*; reading ended there; correct them/,
     );
     expect(read).toBe(999);
   });

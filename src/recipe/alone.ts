@@ -45,7 +45,7 @@ export async function runStageAlone(
       data: (names) => [names].flat(),
       folder: (name) => name,
       reward: async (specification, policy) => {
-        const reward = await rewardOf(specification, { engine, policy });
+        const reward = await rewardOf(specification, { engine, policy, onWarning: options.note });
         opened.push(reward);
         return reward;
       },

@@ -3,8 +3,12 @@
 import { z } from "zod";
 import type { OpenedJudge } from "../reward/judge/judge.ts";
 import { judgeDefaults } from "../reward/judge/language-judge.ts";
-import { type JudgeSpec, openJudge } from "../reward/judge/node-open-judge.ts";
+import { openJudge } from "../reward/judge/node-open-judge.ts";
+import { type JudgeSpec, type ParsedJudge, parseJudge } from "../reward/judge/spec.ts";
+import { RewardError } from "../reward/reward.ts";
+import { RecipeError } from "./errors.ts";
 import { count, text, whole } from "./keys.ts";
+import { checkReward } from "./reward-check.ts";
 import type { StageContext } from "./stage.ts";
 
 /** A judge as it may be written; the name of an earlier stage means its model. */
@@ -29,6 +33,23 @@ type Asking = z.infer<z.ZodObject<typeof askingKeys>>;
 /** The keys without those that say how a judge is asked. */
 export const withoutAsking = <K extends object>(keys: K): Omit<K, keyof Asking> =>
   Object.fromEntries(Object.entries(keys).filter(([key]) => !(key in askingKeys))) as never;
+
+/**
+ * Whether what a recipe says of a judge can be meant, before anything runs: its form, its options, a reward's rules.
+ * Folders and servers are looked for when the judge is opened: an earlier stage may make them.
+ *
+ * @throws RecipeError that names the key and what is wrong
+ */
+export function checkJudge(specification: unknown, where: string): void {
+  let parsed: ParsedJudge;
+  try {
+    parsed = parseJudge(specification);
+  } catch (error) {
+    if (!(error instanceof RewardError)) throw error;
+    throw new RecipeError(`${where}: ${error.message}`, { cause: error });
+  }
+  if (parsed.kind === "reward") checkReward(parsed.reward, where);
+}
 
 /**
  * Opens the judge of a stage; whoever asks for it closes it.

@@ -27,7 +27,11 @@ export interface Place {
 export function createPlace(
   dir: string,
   recipe: Recipe,
-  { engine, signal }: { engine: Engine; signal: AbortSignal },
+  {
+    engine,
+    signal,
+    note,
+  }: { engine: Engine; signal: AbortSignal; note?: ((line: string) => void) | undefined },
 ): Place {
   const stageOf = (name: string) => recipe.stages.find((stage) => stage.name === name);
   const isStage = (name: string) => stageOf(name) !== undefined;
@@ -59,6 +63,7 @@ export function createPlace(
         engine,
         stageDir: (name) => stageDir(dir, name),
         policy,
+        onWarning: note,
       });
       opened.push(reward);
       return reward;

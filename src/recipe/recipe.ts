@@ -16,6 +16,7 @@ import { AttuneError } from "../graph/errors.ts";
 import { didYouMean } from "../graph/nearest.ts";
 import { checkEarlyStopping } from "../train/loop/trainer-options.ts";
 import { RecipeError } from "./errors.ts";
+import { checkJudge } from "./judges.ts";
 import { count, flag, fromZero, object, positive, share, text, texts, whole } from "./keys.ts";
 import { optionsOf } from "./options.ts";
 import { type Override, withOverrides } from "./overrides.ts";
@@ -236,6 +237,7 @@ export function checkRecipe(fields: Record<string, unknown>, source: string): Re
     const { push_to_hub: repo, ...keys } = stageKeys(inRecipes(kind), stage, where);
     checkOrder(kind, keys, { where, known, all: Object.keys(stages) });
     if (keys.reward !== undefined) checkReward(keys.reward, `${where}.reward`);
+    if (keys.judge !== undefined) checkJudge(keys.judge, `${where}.judge`);
     known.push(name);
     return { name, trainer: kind.name, keys, ...(typeof repo === "string" && { push_to_hub: repo }) };
   });

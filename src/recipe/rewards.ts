@@ -28,13 +28,15 @@ export interface RewardPlace {
   /** The folder of an earlier stage. */
   readonly stageDir?: ((name: string) => string) | undefined;
   readonly recipe?: Recipe | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 /** Opens a reward; the name of a stage may stand wherever a specification names a reward. */
 export function rewardOf(specification: unknown, place: RewardPlace): Promise<OpenedReward> {
-  const { engine, policy } = place;
+  const { engine, policy, onWarning } = place;
   return openReward(resolved(specification, place) as never, {
     engine,
+    ...(onWarning && { onWarning }),
     ...(policy?.tokenizer && { tokenizer: policy.tokenizer }),
   });
 }

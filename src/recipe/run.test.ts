@@ -122,16 +122,42 @@ describe("running a recipe", () => {
       evaluate: {},
       stages: {
         sft: { model: data("base"), data: data("rows.jsonl"), max_steps: 1 },
-        dpo: { model: "sft", data: data("none.jsonl") },
+        dpo: { model: "sft", data: data("rows.jsonl") }, // no pairs
       },
     });
-    await expect(runRecipe(failing, { engine })).rejects.toThrow(/none\.jsonl: no such file/);
+    const notes: string[] = [];
+    await expect(runRecipe(failing, { engine, note: (line) => notes.push(line) })).rejects.toThrow(
+      /rows\.jsonl:1 and \d+ more rows: these columns are of the format/,
+    );
+    expect(notes.join("\n")).toMatch(
+      /the stages before it are done; attune run --resume .*failed goes on after them.*recipe.yaml/,
+    );
     expect(await bitsOf("failed", "sft")).toHaveLength(64);
     expect(await readFile(join(data("failed"), "report.html"), "utf8")).toContain("sft");
     expect(JSON.parse(await readFile(join(data("failed"), "run.json"), "utf8"))).not.toHaveProperty(
       "finished",
     );
     await expect(runRecipe(failing, { engine })).rejects.toThrow(RecipeError);
+  }, 60_000);
+
+  it("ends after max_minutes with a checkpoint, whatever the garbage collector does meanwhile", async () => {
+    const long = recipe("limited", {
+      max_minutes: 0.02,
+      stages: { sft: { model: data("base"), data: data("rows.jsonl"), max_steps: 100_000 } },
+      evaluate: {},
+    });
+    const garbage: unknown[] = [];
+    const { reason, stages } = await runRecipe(long, {
+      engine,
+      onStep: () => {
+        for (let i = 0; i < 50; i++) garbage[i] = new Array(10_000).fill({ i });
+      },
+    });
+    expect(reason).toBe("stopped");
+    expect(stages[0]?.steps).toBeLessThan(100_000);
+    expect((await runRecipe({ ...long, max_minutes: 0.005 }, { engine, resume: true })).reason).toBe(
+      "stopped",
+    );
   }, 60_000);
 
   it("starts anew in the folder of a run that failed before it had anything, and in no other", async () => {

@@ -15,6 +15,7 @@ import { writeJson } from "../runs/write-whole.ts";
 import type { StepReport } from "../train/loop/loop.ts";
 import { RecipeError } from "./errors.ts";
 import { createEvaluator, type Evaluation } from "./evaluate.ts";
+import { checkFiles } from "./files-check.ts";
 import { createPlace, type Place } from "./place.ts";
 import type { Recipe, RecipeStage } from "./recipe.ts";
 import { type RunRecord, readJson, runRecord, type StageRecord, stageDir, writeRecipe } from "./run-files.ts";
@@ -78,8 +79,10 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions): Prom
 
 async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Promise<RunRecipeResult> {
   const { resume = false, overwrite = false, engine } = options;
-  const signal = limited(options.signal, recipe.max_minutes);
+  const limit = limited(options.signal, recipe.max_minutes);
+  const { signal } = limit;
   for (const { push_to_hub: repo } of recipe.stages) if (repo !== undefined) checkPush({ repo });
+  checkFiles(recipe);
   await prepare(dir, { resume, overwrite });
   const started = performance.now();
   const previous = await readJson<RunRecord>(join(dir, "run.json"));
@@ -90,7 +93,7 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
     await writeJson(join(dir, "run.json"), record);
   }
   if (recipe.world) await writeWorld(join(dir, "data"), recipe, options.note);
-  const place = createPlace(dir, recipe, { engine, signal });
+  const place = createPlace(dir, recipe, { engine, signal, note: options.note });
   const evaluator = createEvaluator(recipe, place, options.note);
   const shared = sharedStages(dir, recipe);
   const stages: StageRecord[] = [];
@@ -128,7 +131,14 @@ async function runIn(dir: string, recipe: Recipe, options: RunRecipeOptions): Pr
       if (signal.aborted) break;
     }
     reason = signal.aborted ? "stopped" : "done";
+  } catch (error) {
+    if (stages.some(({ status }) => status === "done"))
+      options.note?.(
+        `the stages before it are done; attune run --resume ${dir} goes on after them, also with what you correct in ${join(dir, "recipe.yaml")}`,
+      );
+    throw error;
   } finally {
+    limit.done();
     await place.closeRewards();
     await writeJson(join(dir, "run.json"), {
       ...record,
@@ -161,12 +171,27 @@ async function push(
   return pushed;
 }
 
-/** Aborts with the caller's signal, or after so many minutes. */
-const limited = (signal: AbortSignal | undefined, minutes: number | undefined): AbortSignal =>
-  AbortSignal.any([
-    ...(signal ? [signal] : []),
-    ...(minutes === undefined ? [] : [AbortSignal.timeout(minutes * 60_000)]),
-  ]);
+/**
+ * A signal that aborts with the caller's, or after so many minutes, until `done`. The timer holds its controller: an
+ * AbortSignal.timeout that only AbortSignal.any refers to is collected by Node 20, and never fires.
+ */
+function limited(outer: AbortSignal | undefined, minutes: number | undefined) {
+  const own = new AbortController();
+  const timer =
+    minutes === undefined
+      ? undefined
+      : setTimeout(() => own.abort(new Error(`max_minutes: ${minutes} are over`)), minutes * 60_000);
+  const stop = () => own.abort(outer?.reason);
+  if (outer?.aborted) stop();
+  outer?.addEventListener("abort", stop, { once: true });
+  return {
+    signal: own.signal,
+    done() {
+      clearTimeout(timer);
+      outer?.removeEventListener("abort", stop);
+    },
+  };
+}
 
 /** The run's folder: empty, to be gone on with, or to be replaced. */
 async function prepare(dir: string, { resume, overwrite }: { resume: boolean; overwrite: boolean }) {

@@ -81,8 +81,8 @@ const openers: { readonly [K in ParsedReward["kind"]]: Opener<K> } = {
     simple(name, await moduleReward(path, exported, baseDir)),
   unit_test: ({ name, column, options }) =>
     simple(name, unitTestReward(column, parseOptions(name, unitTestOptions, options))),
-  remote: ({ name, url, options }, { signal }) =>
-    simple(name, remoteReward(url, options, { ...(signal && { signal }) })),
+  remote: ({ name, url, options }, { signal, onWarning }) =>
+    simple(name, remoteReward(url, options, { ...(signal && { signal }), onRetry: onWarning })),
   model: openModel,
   ensemble: (parsed, options) => openEnsemble(parsed, options),
   sum: openSum,

@@ -9,6 +9,8 @@ export interface RemoteParts {
   readonly fetch?: typeof fetch;
   readonly sleep?: (seconds: number, signal: AbortSignal | undefined) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
+  /** Told, in a sentence, that the server is asked again. */
+  readonly onRetry?: ((text: string) => void) | undefined;
 }
 
 export interface PostOptions {
@@ -40,7 +42,7 @@ export async function postJson(
   parts: RemoteParts = {},
 ): Promise<string> {
   const { what, retries, backoff } = options;
-  const { sleep = pause, signal } = parts;
+  const { sleep = pause, signal, onRetry } = parts;
   for (let tries = 0; ; tries++)
     try {
       return await once(url, body, options, parts);
@@ -51,7 +53,9 @@ export async function postJson(
           `${what}: no answer after ${tries + 1} ${tries === 0 ? "try" : "tries"} (${error.message}); is the server up, and the address right?`,
           { cause: error },
         );
-      await sleep(Math.min(30, backoff * 2 ** tries), signal);
+      const wait = Math.min(30, backoff * 2 ** tries);
+      onRetry?.(`${what}: ${error.message}; asked again in ${wait} s, ${tries + 1} of ${retries} times`);
+      await sleep(wait, signal);
     }
 }
 

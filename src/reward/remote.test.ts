@@ -51,6 +51,19 @@ const waits = () => {
 };
 
 describe("a remote reward", () => {
+  it("says that it asks again, and when", async () => {
+    const { url } = await serve((body, response, tries) =>
+      tries < 3 ? json(response, {}, 500) : json(response, { rewards: lengths(body) }),
+    );
+    const [{ sleep }, told] = [waits(), [] as string[]];
+    const place = url.replace(/\?.*/, "");
+    await remoteReward(url, { retries: 4 }, { sleep, onRetry: (text) => void told.push(text) })(batch);
+    expect(told).toEqual([
+      `reward ${place}: status 500: {}; asked again in 1 s, 1 of 4 times`,
+      `reward ${place}: status 500: {}; asked again in 2 s, 2 of 4 times`,
+    ]);
+  });
+
   it("speaks OpenRLHF's format", async () => {
     const { url, bodies } = await serve((body, response) => json(response, { rewards: lengths(body) }));
     expect(await remoteReward(url)(batch)).toEqual([20, 3]);

@@ -84,6 +84,7 @@ export async function expertIteration(
     o,
     {
       name: "expert-iteration",
+      saysNothingLearned: true,
       promptsPerStep: o.promptsPerStep,
       decisive: { selection, topK, threshold, beta, numGenerations, sampleFrom, innerEpochs, terminatedOnly },
       async open(place) {
@@ -124,7 +125,7 @@ export async function expertIteration(
                 updates++;
               }
             }
-            const own = sampleFrom === "policy" ? await policy.referenceLogProbs(sequences) : undefined;
+            const own = sampleFrom === "policy" ? await policy.referenceOf(found, step) : undefined;
             return {
               metrics: {
                 ...sampleMetrics(found),

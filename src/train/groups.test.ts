@@ -198,6 +198,33 @@ describe("figures", () => {
       expect([frac_reward_zero_std, reward_std]).toEqual([1, 0]);
   });
 
+  it("scores that differ by rounding alone are equal: nothing is learned, nothing moves, and that is said", async () => {
+    const noisy = (batch: readonly object[]) => batch.map((_, i) => 3 + 1e-7 * (i % 3));
+    const ways = {
+      rloo: (o: typeof common, hooks: object) =>
+        rloo({ ...o, numGenerations: 4, normalizeAdvantages: true }, hooks),
+      grpo: (o: typeof common, hooks: object) => grpo({ ...o, numGenerations: 4 }, hooks),
+    };
+    for (const [name, train] of Object.entries(ways)) {
+      const warnings: string[] = [];
+      const { policy, metrics } = await train(
+        { ...common, ...{ engine, beta: name === "rloo" ? 0.05 : 0 }, reward: noisy, maxSteps: 3 },
+        { onWarning: (text: string) => void warnings.push(text) },
+      );
+      expect(metrics.frac_reward_zero_std).toBe(1);
+      for (const [path, { data }] of Object.entries(policy.parameters)) {
+        const before = (model.parameters[path] as HostArray).data as Float32Array;
+        const moved = Array.from(data as Float32Array, (x, i) => Math.abs(x - (before[i] as number)));
+        expect(Math.max(...moved), `${name} ${path}`).toBeLessThan(1e-6);
+      }
+      expect(warnings).toEqual([
+        expect.stringMatching(
+          /^step 1: all responses to each prompt are worth the same, so nothing was learned/,
+        ),
+      ]);
+    }
+  });
+
   it("CISPO clips above its bound alone", async () => {
     const options = { ...common, engine, numGenerations: 8, lossType: "cispo", epsilonHigh: 1.0001 } as const;
     const all = await lastOf((hooks) => grpo({ ...options, numIterations: 3, maxSteps: 3 }, hooks));

@@ -124,7 +124,7 @@ export async function nashMd(options: NashMdOptions, hooks: PolicyHooks = {}): P
             });
             const preferences = await comparer.preferences(own, other);
             const { responses, sequences } = own;
-            const reference = await policy.referenceLogProbs(sequences);
+            const reference = await policy.referenceOf(own, step);
             const kept = preferences.flatMap((p, i) => (p === undefined ? [] : [{ p, i }]));
             const micro = chunks(kept, o.batchSize).map((part) =>
               weightedBatch(
@@ -150,8 +150,10 @@ export async function nashMd(options: NashMdOptions, hooks: PolicyHooks = {}): P
                 ...sampleMetrics(own),
                 "objective/kl": kl,
                 "loss/kl": kl,
-                "loss/score": meanOf(logps.map(({ p, own }) => (p - 0.5) * own)),
-                "rewards/probabilities": meanOf(kept.map(({ p }) => p)),
+                ...(kept.length > 0 && {
+                  "loss/score": meanOf(logps.map(({ p, own }) => (p - 0.5) * own)),
+                  "rewards/probabilities": meanOf(kept.map(({ p }) => p)),
+                }),
                 ...comparer.figures(),
                 ...(judge === undefined && {
                   "rewards/chosen": meanOf(own.scores),

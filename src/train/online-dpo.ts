@@ -104,7 +104,9 @@ export async function onlineDpo(options: OnlineDpoOptions, hooks: PolicyHooks = 
               const isFirst = labels === "best" ? p > 0.5 : uniform(seed, i) < p;
               return [{ prompt: i, chosen: 2 * i + (isFirst ? 0 : 1), rejected: 2 * i + (isFirst ? 1 : 0) }];
             });
-            const reference = await policy.referenceLogProbs(sequences, 1);
+            const reference = await (o.temperature === 1
+              ? policy.referenceOf(found, step)
+              : policy.referenceLogProbs(sequences, 1));
             const sums = reference.map((row) => row.reduce((a, b) => a + b, 0));
             const idsOf = (i: number) => Int32Array.from(responses[i]?.ids ?? []);
             const micro = chunks(kept, o.batchSize).map((part) => ({
@@ -122,7 +124,7 @@ export async function onlineDpo(options: OnlineDpoOptions, hooks: PolicyHooks = 
             }));
             const trained =
               kept.length > 0 ? await policy.update(micro, kept.length, policy.rate(step)) : undefined;
-            const own = o.temperature === 1 ? reference : await policy.referenceLogProbs(sequences);
+            const own = o.temperature === 1 ? reference : await policy.referenceOf(found, step);
             const kl = sampledKlOf(responses, own);
             return {
               metrics: {

@@ -11,6 +11,7 @@ import {
   type PromptedOptions,
   promptedDefaults,
   type SamplingOptions,
+  snake,
 } from "./prompted-options.ts";
 
 /**
@@ -95,6 +96,42 @@ export const ppoDefaults = {
   klHorizon: 10_000,
   int8Rollouts: false,
 } as const satisfies Partial<PpoOptions>;
+
+/** Options that do something only where another one is as it says. */
+const conditions: readonly {
+  readonly names: readonly (keyof PpoOptions)[];
+  readonly holds: (o: Partial<PpoOptions>) => boolean;
+  readonly needs: string;
+}[] = [
+  {
+    names: ["klCoefEnd"],
+    holds: (o) => o.klSchedule === "linear" || o.klSchedule === "cosine",
+    needs: "kl_schedule linear or cosine",
+  },
+  {
+    names: ["klTarget", "klHorizon"],
+    holds: (o) => o.klSchedule === "adaptive",
+    needs: "kl_schedule adaptive",
+  },
+  {
+    names: ["critic", "criticLearningRate"],
+    holds: (o) => !o.sharedBackbone,
+    needs: "a critic of its own, shared_backbone false",
+  },
+];
+
+/**
+ * Refuses what `settingsOf` does, and options that were given and would do nothing.
+ *
+ * @throws TrainError with the option and what it needs
+ */
+export function checkPpo(options: Partial<PpoOptions>): void {
+  for (const { names, holds, needs } of conditions)
+    for (const name of names)
+      if (options[name] !== undefined && !holds(options))
+        throw new TrainError(`${snake(name)}: ${needs} is required for it; leave one of them out`);
+  settingsOf(options as PpoStepOptions);
+}
 
 export type PpoSettings = Omit<ReturnType<typeof settingsOf>, "numSamples">;
 

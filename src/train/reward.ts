@@ -187,6 +187,11 @@ function checkRewardOptions(o: FullOptions): void {
       "sft_coefficient",
       "pairs are required, loss_type bradley_terry: it makes the chosen answer likelier",
     );
+  if (o.gradientPenalty > 0 && (o.encoder === "separate" || o.encoder === "siamese"))
+    refuse(
+      "gradient_penalty",
+      `encoder joint is required, of which it is the slope by prompt and response, got ${o.encoder}`,
+    );
   if (o.gradientPenalty > 0 && o.lossType !== "bradley_terry")
     refuse(
       "gradient_penalty",

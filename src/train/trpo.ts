@@ -143,7 +143,7 @@ export async function trpo(options: TrpoOptions, hooks: PolicyHooks = {}): Promi
               samples: numGenerations,
             });
             const { responses, sequences, scores } = found;
-            const reference = await policy.referenceLogProbs(sequences);
+            const reference = await policy.referenceOf(found, step);
             const advantages = leaveOneOut(
               scores.map(
                 (score, i) =>

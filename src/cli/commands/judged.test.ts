@@ -13,6 +13,8 @@ let folder: string;
 const at = (name: string) => join(folder, name);
 /** Answers neither A nor B to every third question, unless it is asked again. */
 let asked = 0;
+/** Or to every question. */
+let isSilent = false;
 const endpoint = createServer((request, response) => {
   let text = "";
   request.on("data", (piece) => {
@@ -20,7 +22,8 @@ const endpoint = createServer((request, response) => {
   });
   request.on("end", () => {
     const { temperature } = JSON.parse(text) as { temperature: number };
-    const content = asked++ % 3 === 0 && temperature === 0 ? "Hard to say." : "A";
+    const isUnclear = isSilent || (asked++ % 3 === 0 && temperature === 0);
+    const content = isUnclear ? "Hard to say." : "A";
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify({ choices: [{ message: { content } }] }));
   });
@@ -83,7 +86,25 @@ describe.each(["online-dpo", "nash-md"])("attune %s", (trainer) => {
     expect(found.code, found.stderr).toBe(0);
     expect(JSON.parse(found.stdout).metrics["judge/excluded"]).toBeGreaterThan(0);
     // Of 16 questions in all, numbers 0, 3, 6, ... 15: 6 of 8 pairs, none of them twice.
-    expect(found.stderr).toMatch(/6 answers were neither A nor B.* 6 of 8 pairs stayed without an answer/);
+    expect(found.stderr).toMatch(
+      /6 of 16 answers were neither A nor B, none was asked for again; 6 of 8 pairs stayed without an answer/,
+    );
+  });
+
+  it("counts answers and those that were asked for again, and has no figure of pairs when none was judged", async () => {
+    isSilent = true;
+    const { port } = endpoint.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}/v1#some-model`;
+    const found = await attune(trainer, `${trainer}-silent`, "--judge", url, "--judge-retries", "1");
+    isSilent = false;
+    expect(found.code, found.stderr).toBe(0);
+    expect(found.stderr).toMatch(
+      /32 of 32 answers were neither A nor B, 16 were asked for again; 8 of 8 pairs stayed without an answer/,
+    );
+    const { metrics } = JSON.parse(found.stdout);
+    expect(metrics).toMatchObject({ "judge/excluded": 4, "judge/questions": 16, "judge/unclear": 16 });
+    for (const name of ["rewards/probabilities", "loss/score", "judge/first_share"])
+      expect(metrics).not.toHaveProperty(name);
   });
 
   it("asks a local model, and compares by a reward that is named as a judge", async () => {

@@ -1,4 +1,5 @@
 /** Judges, and the command that labels pairs by them; an endpoint is a server on this machine. */
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,6 +8,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createWorld } from "../../data/world/world.ts";
 import { createEngine } from "../../graph/node.ts";
+import { checkRecipe } from "../../recipe/recipe.ts";
+import { runRecipe } from "../../recipe/run.ts";
 import { judgeOf, languageJudge, localModel, openJudge, RewardError } from "../../reward/index.ts";
 import type { JudgePair } from "../../reward/judge/judge.ts";
 import { letterOf, questionOf } from "../../reward/judge/question.ts";
@@ -108,7 +111,7 @@ describe("a judge behind an endpoint", () => {
     });
     const judge = await openJudge({ url, model: "m", retries: 1, concurrency: 1 });
     expect(await judge.judge([pair("good", "bad"), pair("hopeless", "bad")])).toEqual([1, undefined]);
-    expect(judge.report()).toMatchObject({ pairs: 2, questions: 7, unclear: 5, excluded: 1 });
+    expect(judge.report()).toMatchObject({ pairs: 2, questions: 7, unclear: 5, repeated: 3, excluded: 1 });
     expect(questions[1]?.temperature).toBe(1); // asked again, where another answer is possible
   });
 
@@ -145,6 +148,16 @@ describe("a judge behind an endpoint", () => {
       /no option key_en; did you mean key_env/,
     );
     await expect(openJudge("")).rejects.toThrow(/judge: world, .* is required/);
+  });
+
+  it("is not a reward: the name of one is refused with what would judge by it", async () => {
+    for (const reward of ["rule:length", "length", "length?x=1", "0.5*rule:length", "./mine.ts#brevity"]) {
+      const error = await openJudge(reward, { engine: {} as never }).catch((e: Error) => e);
+      expect(error).toBeInstanceOf(RewardError);
+      expect((error as Error).message).toBe(
+        `judge ${reward}: this is a reward; to judge by its scores write reward:${reward}`,
+      );
+    }
   });
 });
 
@@ -213,6 +226,47 @@ describe("attune label", () => {
     }
     expect(await attune("label", "--judge", "world", "--data", data, "--output", output)).toMatchObject({
       code: 1,
+    });
+  });
+
+  it("counts ties half in the agreement with the labels, and says how many there are", async () => {
+    const [data, output] = [join(folder, "ties.jsonl"), join(folder, "ties-out.jsonl")];
+    await writeFile(
+      data,
+      '{"prompt": "p", "chosen": "a", "rejected": "b"}\n{"prompt": "p", "chosen": "a b", "rejected": "c"}\n',
+    );
+    const argv = ["label", "--judge", "reward:length", "--data", data, "--output", output];
+    expect((await attune(...argv)).stdout).toContain(
+      "agreement with the labels of the data: 75.0 % of 2, counting 1 tie half",
+    );
+    const { stdout } = await attune(...argv, "--overwrite", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({ agreement: 0.75, compared: 2, compared_ties: 1 });
+  });
+
+  it("fails with one line, as the stage does, when no pair gets a label, and leaves no file behind", async () => {
+    const [data, output] = [join(folder, "silent.jsonl"), join(folder, "silent-out.jsonl")];
+    await writeFile(data, '{"prompt": "p", "chosen": "a", "rejected": "b"}\n');
+    const { url } = await serve(() => "I cannot say.");
+    const judge = `${url}#m`;
+    const message =
+      /label: no pair got an answer that counts, of 1 \(6 of 6 answers were neither A nor B, 4 were asked for again\); look at the replies of m at .*/;
+    const found = await attune("label", "--judge", judge, "--data", data, "--output", output);
+    expect(found).toMatchObject({ code: 1, stdout: "" });
+    expect(found.stderr.trim()).toMatch(new RegExp(`^error: ${message.source}$`, "m"));
+    expect(existsSync(output)).toBe(false);
+
+    const run = join(folder, "run");
+    const engine = await createEngine({ threads: 1 });
+    await expect(
+      runRecipe(checkRecipe({ output_dir: run, stages: { label: { judge, data } } }, "r.yaml"), { engine }),
+    ).rejects.toThrow(message);
+    await engine.dispose();
+    expect(existsSync(join(run, "stages", "label", "pairs.jsonl"))).toBe(false);
+
+    const ties = ["--judge", "reward:length", "--drop-ties"];
+    expect(await attune("label", ...ties, "--data", data, "--output", output)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/prefers neither response in 1 of 1 pairs, .*; keep ties/),
     });
   });
 

@@ -7,7 +7,10 @@ export function register(program: Command): void {
   program
     .command("label")
     .description("label preference pairs by a judge, asked in both orders")
-    .requiredOption("--judge <spec>", "world, http://host/v1#model, or the folder of a model or reward model")
+    .requiredOption(
+      "--judge <spec>",
+      "world, http://host/v1#model, the folder of a model or reward model, or reward:SPEC",
+    )
     .requiredOption(
       "--data <file>",
       "pairs: prompt with response_1 and response_2, or preferences of any format",
@@ -32,7 +35,8 @@ export function register(program: Command): void {
       "after",
       `
 A pair is asked about twice, with its responses in both orders. Answers that are neither A nor B are counted and asked
-for again; pairs that stay without one are left out. Where the data has labels, the agreement with them is told.
+for again; pairs that stay without one are left out, and where none is left that is an error. Where the data has labels,
+the agreement with them is told; a tie counts half.
 
 Example:
   attune label --judge https://api.example.com/v1#some-model --data pairs.jsonl --output labelled.jsonl --json`,

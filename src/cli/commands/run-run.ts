@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AttuneError } from "../../graph/errors.ts";
+import { checkFiles } from "../../recipe/files-check.ts";
 import {
   OverrideError,
   parseOverrides,
@@ -15,6 +16,7 @@ import {
 import type { StageKind } from "../../recipe/stage.ts";
 import type { Implementation } from "../command.ts";
 import type { CliContext } from "../context.ts";
+import { counted } from "../counted.ts";
 import { openEngine } from "../engine.ts";
 import { UsageError } from "../failure.ts";
 import { duration } from "../progress.ts";
@@ -31,6 +33,7 @@ interface Options {
 export const runRun: Implementation<Options> = async (context, options, ...operands) => {
   const recipe = options.resume ? await recipeOfRun(options.resume, operands) : await recipeFrom(operands);
   if (options.check) {
+    checkFiles(recipe);
     context.result(
       { ok: true, stages: recipe.stages.map(({ name }) => name) },
       `${recipe.name}: nothing is wrong`,
@@ -120,7 +123,7 @@ export async function showRun(
       { output_dir: recipe.output_dir, seconds, report, stages, evaluations },
       [
         "",
-        `${recipe.name}: ${stages.length} stages in ${duration(seconds)}`,
+        `${recipe.name}: ${counted(stages.length, "stage")} in ${duration(seconds)}`,
         ...Object.entries(evaluations).map(
           ([name, evaluation]) => `  ${name}: ${evaluationLine(evaluation)}`,
         ),

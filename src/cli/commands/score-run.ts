@@ -110,7 +110,7 @@ interface TokenWeight {
   readonly weight: number;
 }
 
-/** What each token of each row, as the model reads it, adds to its score. */
+/** What each token of each row, as the model reads it, has to do with its score: see attribution.ts for what it means. */
 async function attributed(
   engine: Engine,
   name: string,
@@ -137,8 +137,15 @@ async function attributed(
 }
 
 /** Tokens with their weights, on one line. */
-const weightLine = (tokens: readonly TokenWeight[]): string =>
-  `           ${tokens.map(({ token, weight }) => `${JSON.stringify(token).slice(1, -1)} ${weight >= 0 ? "+" : ""}${weight.toFixed(2)}`).join(" | ")}`;
+export const weightLine = (tokens: readonly TokenWeight[]): string =>
+  `           ${tokens.map(({ token, weight }) => `${JSON.stringify(token).slice(1, -1)} ${signed(weight)}`).join(" | ")}`;
+
+/** Two decimals with a sign; what is rounded to zero is no longer below it. */
+function signed(weight: number): string {
+  const text = weight.toFixed(2);
+  if (Number(text) === 0) return "+0.00";
+  return weight > 0 ? `+${text}` : text;
+}
 
 const shownLength = 80;
 

@@ -12,7 +12,10 @@ export function register(program: Command): void {
     .option("--data <file>", "rows with text, with prompt and completion, or with messages")
     .option("--batch-size <n>", "rows that are scored together", positiveInteger, 32)
     .addOption(
-      new Option("--attribute [method]", "what each token adds to the score of --model")
+      new Option(
+        "--attribute [method]",
+        "a value of each token for the score of --model: gradient (times input), or leave_one_out (the score less that without it); neither adds up to the score",
+      )
         .choices(["gradient", "leave_one_out"])
         .preset("gradient"),
     )

@@ -14,6 +14,9 @@ type Options = Record<string, unknown>;
 
 const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
+/** Counts as they are, other figures with four places. */
+const shownFigure = (x: number): string => (Number.isInteger(x) ? `${x}` : x.toFixed(4));
+
 /** Commander's names back to keys: learningRate is learning_rate, adamBeta1 is adam_beta1. */
 function keysFrom(options: Options, kind: StageKind): Options {
   const known = Object.keys(kind.keys.shape);
@@ -66,7 +69,7 @@ export async function runTrainer(context: CliContext, name: string, options: Opt
     const lines = [
       last === undefined
         ? `the run had been finished after ${counted(steps, "step")}`
-        : `${counted(steps, "step")} in ${seconds.toFixed(0)} s${early}: ${last} ${(metrics[last] as number).toFixed(4)}`,
+        : `${counted(steps, "step")} in ${seconds.toFixed(0)} s${early}: ${last} ${shownFigure(metrics[last] as number)}`,
       ...(best
         ? [
             `best ${String(keys.metric_for_best_model ?? "eval_loss")} ${best.value.toFixed(4)} at step ${best.step}`,

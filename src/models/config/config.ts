@@ -240,6 +240,11 @@ export function configOf(family: Family, sizes: ModelSizes, extra: Raw = {}): Mo
     eos_token_id: sizes.eosTokenId ?? null,
     pad_token_id: sizes.padTokenId ?? null,
   };
+  if (sizes.headDim === undefined && hiddenSize % numHeads !== 0)
+    throw new CheckpointError(
+      `configOf: hidden_size ${hiddenSize} must be a multiple of num_attention_heads ${numHeads}`,
+      { wrongUsage: true },
+    );
   if (row.keys.norm_eps === "rms_norm_eps") {
     named.num_key_value_heads = sizes.numKeyValueHeads ?? numHeads;
     named.head_dim = sizes.headDim ?? hiddenSize / numHeads;

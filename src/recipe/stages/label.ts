@@ -4,7 +4,6 @@ import { z } from "zod";
 import { describeLabels, labelPairs } from "../../reward/judge/label.ts";
 import { loadJudgePairs } from "../../reward/judge/node-pairs.ts";
 import { writeJson, writeWhole } from "../../runs/write-whole.ts";
-import { RecipeError } from "../errors.ts";
 import { judgeKey, judgeOf } from "../judges.ts";
 import { count, flag, rowKeys } from "../keys.ts";
 import { stageKind } from "../stage.ts";
@@ -52,10 +51,6 @@ export const labelStage = stageKind({
           onProgress: (step, totalSteps) => context.onStep({ step, totalSteps, metrics: {} }),
         },
       );
-      if (rows.length === 0)
-        throw new RecipeError(
-          `label: no pair got an answer that counts, of ${length}; look at the judge's replies`,
-        );
       for (const line of describeLabels(summary)) note(line);
       await writeWhole(
         join(context.dir, "pairs.jsonl"),

@@ -1,9 +1,10 @@
 /** The stage `ppo`: proximal policy optimisation against a reward, held near the reference by a KL penalty. */
 import { z } from "zod";
 import type { Model } from "../../models/load.ts";
+import { parseReward } from "../../reward/spec.ts";
+import { TrainError } from "../../train/errors.ts";
 import { ppo } from "../../train/ppo.ts";
-import { ppoDefaults as d, settingsOf } from "../../train/ppo-options.ts";
-import { RecipeError } from "../errors.ts";
+import { checkPpo, ppoDefaults as d } from "../../train/ppo-options.ts";
 import {
   adapterKeys,
   choice,
@@ -75,7 +76,10 @@ export const ppoStage = stageKind({
   answers: true,
   shown: ["objective/scores", "objective/kl", "objective/entropy", "policy/clipfrac_avg", "eps"],
   next: (output) => `the policy is in ${output}/model, its critic in ${output}/critic`,
-  check: (options) => void settingsOf(options as never),
+  check(options) {
+    if (options.critic === "reward") checkCritic(options.reward);
+    checkPpo(options);
+  },
   run: runOnPrompts({
     responseLength: (keys) => (keys.response_length as number | undefined) ?? d.responseLength,
     more: async ({ critic }, context, reward) =>
@@ -83,6 +87,14 @@ export const ppoStage = stageKind({
     train: ppo as never,
   }),
 });
+
+/** @throws TrainError unless the reward is a model, by its folder, hub id or stage */
+function checkCritic(reward: unknown): void {
+  if (typeof reward !== "string" || parseReward(reward).kind !== "model")
+    throw new TrainError(
+      `critic: reward needs a reward model as the reward, got ${typeof reward === "string" ? reward : "several parts"}; name a model, or policy`,
+    );
+}
 
 /** The critic's start: the policy, the reward model (when the reward is one), or a model by name. */
 async function criticFrom(
@@ -92,7 +104,6 @@ async function criticFrom(
 ): Promise<"policy" | Model> {
   if (critic === "policy") return critic;
   if (critic !== "reward") return model(critic);
-  if (typeof reward !== "string")
-    throw new RecipeError("ppo: critic: reward needs a reward model as the reward; name a model, or policy");
-  return model(reward);
+  checkCritic(reward);
+  return model(reward as string);
 }

@@ -4,9 +4,12 @@
  *     gradient times input     a_t = e_t . dr/de_t           (Simonyan et al. 2013; Shrikumar et al. 2016)
  *     leave one out            a_t = r(x) - r(x without t)    (Zeiler and Fergus 2014; Li et al. 2016)
  *
- * e_t is the embedding of token t, r the normalised score. The first is one pass forward and back; of a score that is
- * linear in the embeddings its sum is the score less that of empty embeddings. The second is one pass for each token,
- * and says what really happens when a token is not there, though such a text may be like none in training.
+ * e_t is the embedding of token t, r the normalised score. The first is one pass forward and back: how the score begins
+ * to change when a token's embedding is scaled. The second is one pass for each token, and says what really happens when
+ * a token is not there, though such a text may be like none in training; a row of one token has 0.
+ *
+ * Neither divides the score among the tokens: the values add up to it only where it is linear in the embeddings and
+ * nothing but them (no constant), which no transformer's is.
  */
 import {
   addAll,
@@ -39,7 +42,7 @@ export interface AttributionOptions {
   readonly batchSize?: number;
 }
 
-/** What each token of a row adds to its score; normalised, in the row's order. */
+/** A value for each token of a row, in its order, in units of the normalised score; they do not add up to the score. */
 export interface Attributor {
   attribute(rows: readonly (readonly number[])[], method: Attribution): Promise<number[][]>;
   dispose(): Promise<void>;

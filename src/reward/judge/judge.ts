@@ -29,8 +29,10 @@ export interface JudgeReport {
   readonly pairs: number;
   /** Questions that were asked: two for a pair that is asked in both orders, and those that were asked again. */
   readonly questions: number;
-  /** Answers that were neither A nor B, each of which was asked again while tries were left. */
+  /** Answers that were neither A nor B, those to questions that were asked again among them. */
   readonly unclear: number;
+  /** Questions that were asked again since the answer was neither A nor B, each time counted. */
+  readonly repeated: number;
   /** Pairs without an answer that counts; they have no preference. */
   readonly excluded: number;
   /** Pairs where the two orders gave opposite answers; they count as ties. */
@@ -46,6 +48,13 @@ export interface OpenedJudge {
   readonly judge: Judge;
   report(): JudgeReport;
   dispose(): Promise<void>;
+}
+
+/** How many answers were none, and how many of them were asked for again: `3 of 8 answers were neither A nor B, ...`. */
+export function describeAnswers({ questions, unclear, repeated }: JudgeReport): string {
+  const again = repeated === 0 ? "none was" : repeated === 1 ? "1 was" : `${repeated} were`;
+  const none = `${unclear} of ${questions} answers were neither A nor B`;
+  return unclear === 0 ? none : `${none}, ${again} asked for again`;
 }
 
 /** The judge, held to the protocol. */
@@ -111,6 +120,7 @@ export function rewardJudge(reward: OpenedReward, options: RewardJudgeOptions = 
       pairs: count,
       questions: 0,
       unclear: 0,
+      repeated: 0,
       excluded: 0,
       inconsistent: 0,
       first_share: undefined,

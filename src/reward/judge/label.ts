@@ -2,7 +2,8 @@
  * Preference pairs labelled by a judge (Bai et al. 2022; Lee et al. 2023): what the judge prefers is chosen, pairs
  * without an answer are left out and counted, and where the data has labels the agreement with them is told.
  */
-import type { JudgePair, JudgeReport, OpenedJudge } from "./judge.ts";
+import { RewardError } from "../reward.ts";
+import { describeAnswers, type JudgePair, type JudgeReport, type OpenedJudge } from "./judge.ts";
 import type { UnjudgedPair } from "./node-pairs.ts";
 
 /** A row of preference data, as the trainers read it. */
@@ -27,6 +28,8 @@ export interface LabelSummary extends JudgeReport {
   readonly agreement?: number;
   /** Pairs that this is over. */
   readonly compared: number;
+  /** Of these, pairs of which the judge prefers neither. */
+  readonly compared_ties: number;
 }
 
 export interface LabelOptions {
@@ -42,14 +45,18 @@ export interface LabelOptions {
 const labels =
   /^(chosen|rejected|response_[12]|preference|tie|margin|noise|annotator|.*_(chosen|rejected)|completions|ranks|order|ratings?)$/;
 
-/** Labels the pairs. */
+/**
+ * Labels the pairs.
+ *
+ * @throws RewardError when none of them gets a label: there is nothing to learn from
+ */
 export async function labelPairs(
   { name, judge, report }: OpenedJudge,
   pairs: { readonly length: number; at(i: number): UnjudgedPair | undefined },
   { batchSize = 64, dropTies = false, signal, onProgress }: LabelOptions = {},
 ): Promise<{ readonly rows: LabelledPair[]; readonly summary: LabelSummary }> {
   const rows: LabelledPair[] = [];
-  let [ties, compared, agreed] = [0, 0, 0];
+  let [ties, compared, comparedTies, agreed] = [0, 0, 0, 0];
   for (let from = 0; from < pairs.length; from += batchSize) {
     signal?.throwIfAborted();
     const size = Math.min(batchSize, pairs.length - from);
@@ -60,7 +67,8 @@ export async function labelPairs(
       if (preference === undefined) continue;
       if (pair.label !== undefined && pair.label !== 0.5) {
         compared++;
-        agreed += preference === 0.5 ? 0.5 : Number(preference > 0.5 === pair.label > 0.5);
+        if (preference === 0.5) comparedTies++;
+        else agreed += Number(preference > 0.5 === pair.label > 0.5);
       }
       if (preference === 0.5) ties++;
       if (preference === 0.5 && dropTies) continue;
@@ -68,17 +76,28 @@ export async function labelPairs(
     }
     onProgress?.(from + size, pairs.length);
   }
-  return {
-    rows,
-    summary: {
-      judge: name,
-      ...report(),
-      labelled: rows.length,
-      ties,
-      ...(compared > 0 && { agreement: agreed / compared }),
-      compared,
-    },
+  const summary: LabelSummary = {
+    judge: name,
+    ...report(),
+    labelled: rows.length,
+    ties,
+    ...(compared > 0 && { agreement: (agreed + comparedTies / 2) / compared }),
+    compared,
+    compared_ties: comparedTies,
   };
+  if (rows.length === 0) throw new RewardError(noLabel(summary, pairs.length));
+  return { rows, summary };
+}
+
+/** Why there is no row, and what to do about it. */
+function noLabel(summary: LabelSummary, length: number): string {
+  const { judge, ties, questions } = summary;
+  if (ties > 0)
+    return `label: ${judge} prefers neither response in ${ties} of ${length} pairs, no other pair has an answer that counts, and ties are left out; keep ties, or take another judge`;
+  return (
+    `label: no pair got an answer that counts, of ${length}${questions > 0 ? ` (${describeAnswers(summary)})` : ""}; ` +
+    `look at the replies of ${judge}, or take another template or judge`
+  );
 }
 
 function labelled(pair: UnjudgedPair, preference: number, judge: string): LabelledPair {
@@ -105,7 +124,7 @@ export function describeLabels(s: LabelSummary): string[] {
     `${s.labelled} of ${s.pairs} pairs labelled by ${s.judge}, ${s.ties} ties, ${s.excluded} excluded without an answer`,
     ...(s.questions > 0
       ? [
-          `${s.questions} questions, ${s.unclear} answers were neither A nor B; ` +
+          `${describeAnswers(s)}; ` +
             `${s.inconsistent} pairs changed with the order` +
             (s.first_share === undefined
               ? ""
@@ -114,6 +133,11 @@ export function describeLabels(s: LabelSummary): string[] {
       : []),
     ...(s.agreement === undefined
       ? []
-      : [`agreement with the labels of the data: ${percent(s.agreement)} of ${s.compared}`]),
+      : [
+          `agreement with the labels of the data: ${percent(s.agreement)} of ${s.compared}` +
+            (s.compared_ties === 0
+              ? ""
+              : `, counting ${s.compared_ties} ${s.compared_ties === 1 ? "tie" : "ties"} half`),
+        ]),
   ];
 }

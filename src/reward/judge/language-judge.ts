@@ -59,7 +59,7 @@ export function languageJudge(
   dispose: () => Promise<void> = async () => {},
 ): OpenedJudge {
   checkTemplate(template);
-  const counts = { pairs: 0, questions: 0, unclear: 0, excluded: 0, inconsistent: 0 };
+  const counts = { pairs: 0, questions: 0, unclear: 0, repeated: 0, excluded: 0, inconsistent: 0 };
   const shown = { first: 0, all: 0 };
 
   /** 1 where what stands first is named. */
@@ -68,6 +68,7 @@ export function languageJudge(
     for (let attempt = 0; attempt <= retries; attempt++) {
       signal?.throwIfAborted();
       counts.questions++;
+      if (attempt > 0) counts.repeated++;
       const letter = letterOf(await asked.reply(question, { attempt, signal }));
       if (letter) return letter === "A" ? 1 : 0;
       counts.unclear++;

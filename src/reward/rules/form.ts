@@ -25,11 +25,13 @@ export const formRules = {
   length_band: rule({
     description: "length within a band: 1 inside, and in proportion less the further outside",
     range: "0 to 1",
-    options: z.strictObject({
-      min: number().default(0),
-      max: number().optional(),
-      unit: z.enum(Object.keys(units) as [keyof typeof units]).default("words"),
-    }),
+    options: z
+      .strictObject({
+        min: number().default(0),
+        max: number().optional(),
+        unit: z.enum(Object.keys(units) as [keyof typeof units]).default("words"),
+      })
+      .refine(({ min, max }) => max === undefined || min <= max, "a max of at least min is required"),
     score(input, { min, max = Number.POSITIVE_INFINITY, unit }) {
       const length = units[unit](input);
       return length < min ? length / min : length > max ? max / length : 1;

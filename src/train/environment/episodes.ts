@@ -12,7 +12,8 @@ import { encodeChat } from "../../models/chat/chat-tokens.ts";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.ts";
 import { TrainError } from "../errors.ts";
 import type { RolloutPrompt, RolloutResponse } from "../policy/rollouts.ts";
-import type { Environment, MakeEnvironment, Step } from "./environment.ts";
+import { checkedEnvironments } from "./checked.ts";
+import type { Environment, MakeEnvironment } from "./environment.ts";
 
 export interface EpisodeOptions {
   readonly tokenizer: Tokenizer;
@@ -98,14 +99,12 @@ export async function runEpisodes(
   options: EpisodeOptions,
 ): Promise<Episode[]> {
   const { tokenizer, chatTemplate, maxTurns, maxTokens, responseLength, sample } = options;
+  const makeChecked = checkedEnvironments(make, make.name || "function");
   const all: Going[] = [];
   try {
     for (const own of seeds) {
-      const environment = await make();
-      if (typeof environment?.reset !== "function" || typeof environment.step !== "function")
-        throw new TrainError("environment: an object with the functions reset and step is required");
+      const environment = await makeChecked();
       const { observation } = await environment.reset({ seed: own });
-      checkText(observation, "reset");
       const { ids } = encodeChat(tokenizer, [{ role: "user", content: observation }], {
         ...(chatTemplate !== undefined && { template: chatTemplate }),
         addGenerationPrompt: true,
@@ -135,7 +134,6 @@ export async function runEpisodes(
           episode.ids.push(...ids);
           episode.logProbs.push(...logProbs);
           const answer = await episode.environment.step(text.trim());
-          checkStep(answer);
           episode.turns.push({ from, to: episode.ids.length, text: text.trim(), reward: answer.reward });
           episode.terminated = answer.terminated;
           episode.done = answer.terminated || answer.truncated || turn + 1 === maxTurns;
@@ -170,24 +168,4 @@ export async function runEpisodes(
     reward: turns.reduce((sum, { reward }) => sum + reward, 0),
     terminated,
   }));
-}
-
-function checkText(observation: unknown, from: string): void {
-  if (typeof observation !== "string")
-    throw new TrainError(
-      `environment: ${from} must give an observation that is a text, got ${typeof observation}`,
-    );
-}
-
-function checkStep(answer: Step): void {
-  checkText(answer?.observation, "step");
-  if (!Number.isFinite(answer.reward))
-    throw new TrainError(
-      `environment: step must give a reward that is a finite number, got ${answer.reward}`,
-    );
-  for (const name of ["terminated", "truncated"] as const)
-    if (typeof answer[name] !== "boolean")
-      throw new TrainError(
-        `environment: step must say whether it is ${name}, true or false, got ${answer[name]}`,
-      );
 }

@@ -5,6 +5,7 @@
  */
 import {
   checkedJudge,
+  describeAnswers,
   type Judge,
   type JudgePair,
   type JudgeReport,
@@ -104,11 +105,11 @@ export async function openComparer(
       return found;
     },
     summary() {
-      const { pairs, excluded, unclear } = opened.report();
-      return excluded === 0 && unclear === 0
-        ? undefined
-        : `judge ${opened.name}: ${unclear} answers were neither A nor B, and were asked for again; ` +
-            `${excluded} of ${pairs} pairs stayed without an answer that counts and were left out`;
+      const report = opened.report();
+      const { pairs, questions, excluded, unclear } = report;
+      if (excluded === 0 && unclear === 0) return undefined;
+      const left = `${excluded} of ${pairs} pairs stayed without an answer that counts and were left out`;
+      return `judge ${opened.name}: ${questions > 0 ? `${describeAnswers(report)}; ${left}` : left}`;
     },
     dispose: async () => (isOpen ? undefined : opened.dispose()),
   };
@@ -116,7 +117,7 @@ export async function openComparer(
 
 /** A function as an opened judge. */
 function asOpened(judge: Judge): OpenedJudge {
-  const counts = { pairs: 0, questions: 0, unclear: 0, excluded: 0, inconsistent: 0 };
+  const counts = { pairs: 0, questions: 0, unclear: 0, repeated: 0, excluded: 0, inconsistent: 0 };
   const checked = checkedJudge(judge, "of the pairs");
   return {
     name: "function",

@@ -24,6 +24,7 @@ import { type Loss, tracedLoss } from "../loop/step.ts";
 import { createStepper } from "../loop/stepper.ts";
 import { frozenIn, type Trainable, trainableOf, withFrozen } from "../loop/trainable.ts";
 import { optimizerOf } from "../loop/trainer-options.ts";
+import { checkStart, int8Offset, largestDifference } from "../policy/checks.ts";
 import { createSampler, type RolloutPrompt, type RolloutResponse, type Sampler } from "../policy/rollouts.ts";
 import type { IterationSettings, Place } from "../policy/run/iterations.ts";
 
@@ -44,6 +45,15 @@ export interface SamplingPolicy {
   ): Promise<RolloutResponse[]>;
   /** log ref of response tokens, in nats, at the temperature of sampling unless another is given. */
   referenceLogProbs(sequences: readonly TokenSequence[], temperature?: number): Promise<Float64Array[]>;
+  /**
+   * The same of responses as they were sampled. At the start of a run policy and reference are one model.
+   *
+   * @throws TrainError when they differ by more than rounding there
+   */
+  referenceOf(
+    sampled: { readonly sequences: readonly TokenSequence[]; readonly responses: readonly SampledLogProbs[] },
+    step: number,
+  ): Promise<Float64Array[]>;
   model(): Promise<Model>;
   dispose(): Promise<void>;
 }
@@ -72,6 +82,8 @@ export interface OnlinePolicy extends SamplingPolicy {
   arrays(): Promise<Record<string, HostArray>>;
 }
 
+type SampledLogProbs = Pick<RolloutResponse, "logProbs">;
+
 /** Responses that are sampled together. */
 const samplingRows = 64;
 
@@ -85,7 +97,7 @@ const samplingOf = (o: IterationSettings, tokenizer: Tokenizer) => ({
 
 /** Samplers and reference around weights in the engine. */
 export function samplingPolicy(
-  { engine, model, tokenizer }: Place,
+  { engine, model, tokenizer, onWarning }: Place,
   o: IterationSettings,
   {
     trainable,
@@ -102,6 +114,18 @@ export function samplingPolicy(
   let mixed: { sampler: Sampler; other?: Tree<Resident> } | undefined;
   let pass: TokenPass | undefined;
   const fixed = unflatten(reference.parameters) as Tree<HostArray>;
+  const referenceLogProbs: SamplingPolicy["referenceLogProbs"] = async (
+    sequences,
+    temperature = o.temperature,
+  ) => {
+    const frozen = frozenWeights(reference, o.int8Reference ?? false);
+    pass ??= await createTokenPass(
+      engine,
+      logProbsFigure(reference.config, (all: Tree<Tensor>) => frozen.read(all.fixed as Tree<Tensor>)),
+      { weights: {}, fixed: frozen.arrays, batchSize: o.batchSize },
+    );
+    return pass.run({}, sequences, temperature);
+  };
   return {
     sample: (prompts, options) => sampler.sample(prompts, options),
     async sampleReference(prompts, options) {
@@ -122,14 +146,15 @@ export function samplingPolicy(
       }
       return mixed.sampler.sample(prompts, options);
     },
-    async referenceLogProbs(sequences, temperature = o.temperature) {
-      const frozen = frozenWeights(reference, o.int8Reference ?? false);
-      pass ??= await createTokenPass(
-        engine,
-        logProbsFigure(reference.config, (all: Tree<Tensor>) => frozen.read(all.fixed as Tree<Tensor>)),
-        { weights: {}, fixed: frozen.arrays, batchSize: o.batchSize },
-      );
-      return pass.run({}, sequences, temperature);
+    referenceLogProbs,
+    async referenceOf({ sequences, responses }, step) {
+      const found = await referenceLogProbs(sequences);
+      if (step > 0 || o.refModel) return found;
+      const stored = responses.map(({ logProbs }) => Float64Array.from(logProbs));
+      const offset = largestDifference(stored, found);
+      if (o.int8Reference) onWarning(int8Offset(offset));
+      else checkStart(offset, "of policy and reference", o.temperature);
+      return found;
     },
     model: async () => trainable.modelWith(await parameters()),
     async dispose() {

@@ -5,7 +5,8 @@
  *     leave one out A_i = r_i - mean of the other scores of its group                      RLOO, Ahmadian et al. 2024, eq. 5
  *     group         A_i = (r_i - mean of its group) / (deviation of its group + 1e-4)      GRPO, Shao et al. 2024, sec. 4.1
  *
- * Deviations are unbiased, as PyTorch's. A group of equal scores says nothing: all its advantages are 0.
+ * Deviations are unbiased, as PyTorch's. A group of equal scores says nothing: all its advantages are 0. Scores that
+ * differ by rounding alone are equal, or a division by their deviation, or Adam's, would make a signal of it.
  */
 import { TrainError } from "../errors.ts";
 
@@ -25,6 +26,15 @@ export function deviation(values: readonly number[]): number {
 export const groupsOf = (scores: readonly number[], samples: number): number[][] =>
   Array.from({ length: scores.length / samples }, (_, g) => scores.slice(g * samples, (g + 1) * samples));
 
+/** What single precision leaves of equal scores, as a share of the largest. */
+const rounding = 1e-6;
+
+/** Whether numbers are as far apart as rounding alone puts them. */
+function areEqual(values: readonly number[]): boolean {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return high - low <= rounding * Math.max(1, -low, high);
+}
+
 /** Added to deviations, as TRL does. */
 const epsilon = 1e-4;
 
@@ -36,6 +46,7 @@ export function groupAdvantages(
 ): number[] {
   const whole = deviation(scores);
   return groupsOf(scores, samples).flatMap((group) => {
+    if (areEqual(group)) return group.map(() => 0);
     const [centre, own] = [mean(group), deviation(group)];
     const by = scale === "none" ? 1 : (scale === "group" ? own : whole) + epsilon;
     return group.map((score) => (score - centre) / by);
@@ -49,6 +60,7 @@ export function leaveOneOut(
   { normalise = false } = {},
 ): number[] {
   const advantages = groupsOf(scores, samples).flatMap((group) => {
+    if (areEqual(group)) return group.map(() => 0);
     const sum = group.reduce((a, b) => a + b, 0);
     return group.map((score) => score - (sum - score) / (samples - 1));
   });
@@ -59,14 +71,14 @@ export function leaveOneOut(
 
 /** Which responses are in a group of equal scores. */
 export const equalGroups = (scores: readonly number[], samples: number): boolean[] =>
-  groupsOf(scores, samples).flatMap((group) => group.map(() => deviation(group) <= 1e-8));
+  groupsOf(scores, samples).flatMap((group) => group.map(() => areEqual(group)));
 
 /** Figures of groups for the metrics. */
 export function groupFigures(scores: readonly number[], samples: number): Record<string, number> {
-  const deviations = groupsOf(scores, samples).map(deviation);
+  const groups = groupsOf(scores, samples);
   return {
-    reward_std: samples > 1 ? mean(deviations) : deviation(scores),
-    frac_reward_zero_std: samples > 1 ? deviations.filter((x) => x <= 1e-8).length / deviations.length : 0,
+    reward_std: samples > 1 ? mean(groups.map(deviation)) : deviation(scores),
+    frac_reward_zero_std: samples > 1 ? groups.filter(areEqual).length / groups.length : 0,
   };
 }
 

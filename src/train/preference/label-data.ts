@@ -59,6 +59,8 @@ export async function openLabels(
   });
   const load = (data: DataInput) => loadLabels(data, tokenizer, { ...o, ...reading });
   const train = await load(o.data);
+  const missing = missingLabel(trainer, train.examples);
+  if (missing !== undefined) hooks.onWarning?.(missing);
   const held = o.evalData === undefined ? undefined : await load(o.evalData);
   const onStart = (course: Course) => hooks.onStart?.({ ...course, train, eval: held, tokenizer });
   return { model, maxLength, train, held, hooks: { ...hooks, onStart } };
@@ -78,11 +80,28 @@ export function checkLabelled(
       throw new TrainError(`${key}: a number of at least 0 is required, got ${weight}`);
 }
 
+/** What to say of completions that all have the same label: there is nothing to tell them from. */
+export function missingLabel(trainer: string, labels: Iterable<Pick<Labelled, "label">>): string | undefined {
+  let count = 0;
+  let same: boolean | undefined;
+  for (const { label } of labels) {
+    same ??= label;
+    if (label !== same) return undefined;
+    count++;
+  }
+  if (same === undefined) return undefined;
+  return (
+    `${trainer}: all of the completions (${count}) are ${same ? "desirable" : "undesirable"}, ` +
+    `so nothing is compared and the policy only learns to ${same ? "repeat" : "avoid"} them; ` +
+    `add rows whose label is ${!same}${same ? ", or learn from these by sft" : ""}`
+  );
+}
+
 const best = [1, 4 / 3] as const;
 
 /**
  * What Ethayarajh et al. 2024 advise (eq. 8): desirable completions times their weight should be 1 to 4/3 times as many
- * as the others times theirs.
+ * as the others times theirs. Where one label is missing, `missingLabel` says so instead.
  */
 export function weightAdvice(
   labels: Iterable<Pick<Labelled, "label">>,

@@ -1,6 +1,6 @@
 /** What a reward model learns from, a row each: pairs, whole rankings, or ratings; their batches and their loss. */
-import { selected } from "../../data/list.ts";
-import { overall } from "../../data/objective-labels.ts";
+import { type RowList, selected } from "../../data/list.ts";
+import { objectiveLabels, overall } from "../../data/objective-labels.ts";
 import type { Pair } from "../../data/pair.ts";
 import { loadPreferences, type PreferenceDataset, type PreferenceOptions } from "../../data/preferences.ts";
 import { loadRankings, type RankingDataset } from "../../data/rankings.ts";
@@ -82,9 +82,26 @@ export async function pairTask(
   };
 }
 
+/** @throws TrainError for an objective of which no pair says anything, whose head would learn nothing */
+function checkLabels(pairs: RowList<Pair>, objectives: readonly string[]): void {
+  const said = objectives.map(() => 0);
+  for (const pair of pairs)
+    for (const [k, label] of objectiveLabels(pair, objectives).entries()) if (label !== 0) said[k] = 1;
+  const silent = objectives.filter((_, k) => said[k] === 0);
+  if (silent.length > 0)
+    throw new TrainError(
+      `objectives: of ${silent.join(" and ")} none of ${pairs.length} pairs says which response is better; ` +
+        "scores_chosen and scores_rejected hold numbers by objective, or objective names the one that a row is about",
+    );
+}
+
 /** By the value of `loss_type`. */
 export const rewardTasks = {
-  bradley_terry: pairTask,
+  async bradley_terry(o: Options, place: TaskPlace) {
+    const task = await pairTask(o, place);
+    if (o.objectives) checkLabels(task.pairs, o.objectives);
+    return task;
+  },
   plackett_luce: async (o: Options, { config, tokenizer, reading }: TaskPlace) => {
     const { pooling, encoder, apart } = layoutOf(config);
     const layout = { pooling, encoder, apart };

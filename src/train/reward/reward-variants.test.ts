@@ -131,10 +131,15 @@ describe("several objectives", () => {
   it("a pair that is about one objective says nothing of the others", async () => {
     const { steps } = await trace({
       data: pairs.map((pair) => ({ ...pair, objective: "helpful" })),
-      objectives,
+      objectives: ["helpful"],
       maxSteps: 1,
     });
-    expect(steps[0]).toMatchObject({ accuracy_harmless: 0.5, accuracy_overall: 0.5 });
+    expect(steps[0]).toMatchObject({ accuracy_overall: 0.5 });
+    await expect(
+      trace({ data: pairs.map((pair) => ({ ...pair, objective: "helpful" })), objectives, maxSteps: 1 }),
+    ).rejects.toThrow(
+      /objectives: of harmless none of \d+ pairs says which response is better; scores_chosen/,
+    );
   });
 });
 

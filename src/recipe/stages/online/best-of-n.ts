@@ -69,6 +69,7 @@ export const bestOfStage = stageKind({
     return {
       model,
       metrics: {
+        prompts: rows.length,
         "scores/best": meanOf(rows.map(({ score }) => score)),
         "scores/mean": meanOf(rows.flatMap(({ scores }) => scores)),
         frac_reward_zero_std:

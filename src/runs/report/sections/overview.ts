@@ -53,10 +53,14 @@ function sentence(data: RunData): string {
   const wins = win
     ? ` It wins ${inWords({ ...win, mean: win.rate }, hundredths, " %")} of the comparisons with ${win.against}`
     : "";
+  const unsure =
+    win && win.low <= 0.5 && win.high >= 0.5
+      ? ` So many prompts do not tell the two apart: an even chance lies within the interval.`
+      : "";
   const moved = kl
     ? `${wins ? ", at" : " It stands at"} a KL of ${number(kl.value)} ${kl.unit} from ${kl.against}`
     : "";
-  return `${ran}${state} The best model, ${best.name}, reaches a reward of ${inWords(best.reward)}${on}${from}.${wins}${moved}${wins || moved ? "." : ""}`;
+  return `${ran}${state} The best model, ${best.name}, reaches a reward of ${inWords(best.reward)}${on}${from}.${wins}${moved}${wins || moved ? "." : ""}${unsure}`;
 }
 
 /** What a stage that is not done is said to do. */

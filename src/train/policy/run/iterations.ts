@@ -119,6 +119,8 @@ export interface Method {
   readonly promptsPerStep: number;
   /** Responses to a prompt, by which `totalEpisodes` is counted. Default 1. */
   readonly samples?: number;
+  /** It says itself when nothing was learned of an iteration. */
+  readonly saysNothingLearned?: boolean;
   /** Responses in all; wins over `numEpochs`, and `maxSteps` over it. */
   readonly totalEpisodes?: number | undefined;
   /** Options that must be the same when a run goes on, beside those that all methods share. */
@@ -173,7 +175,7 @@ export async function runIterations(
     const state: RunState = { step: 0, episode: 0, num_tokens: 0, ...found?.state };
     const engine = o.engine ?? (own = await createEngine({ provider: o.provider, threads: o.threads }));
     const heard = partFigures();
-    reward = observed(await rewardOf(o, engine, tokenizer), heard.see);
+    reward = observed(await rewardOf(o, engine, { tokenizer, onWarning }), heard.see);
     const opened = await method.open({
       ...{ engine, reward, model, tokenizer, totalSteps, onWarning },
       longestPrompt: survey.longest,
@@ -197,6 +199,7 @@ export async function runIterations(
     };
     onStart?.({ totalSteps, step: state.step, tokens: state.num_tokens, prompts: dataset });
     let metrics: Record<string, number> = {};
+    let hasWarned = false;
     while (state.step < totalSteps && !signal?.aborted) {
       const started = performance.now();
       const batch = promptsAt(prompts, state.step, promptsPerStep, o.seed);
@@ -206,6 +209,17 @@ export async function runIterations(
         throw error;
       });
       checkFinite(done.metrics, state.step + 1, run?.lastCheckpoint());
+      if (
+        !hasWarned &&
+        !method.saysNothingLearned &&
+        [done.metrics.frac_reward_zero_std, done.metrics.frac_ties].includes(1)
+      ) {
+        hasWarned = true;
+        onWarning(
+          `step ${state.step + 1}: all responses to each prompt are worth the same, so nothing was learned of them; ` +
+            "another reward, more responses to a prompt or a higher temperature would tell them apart",
+        );
+      }
       state.step++;
       state.episode += done.responses;
       state.num_tokens += done.tokens;
@@ -265,14 +279,14 @@ const isOpened = (reward: NonNullable<PromptedSettings["reward"]>): reward is Op
 const rewardOf = async (
   { reward, batchSize }: PromptedSettings,
   engine: Engine,
-  tokenizer: Tokenizer,
+  { tokenizer, onWarning }: { readonly tokenizer: Tokenizer; readonly onWarning: (text: string) => void },
 ): Promise<OpenedReward> => {
   if (reward === undefined)
     return { name: "none", score: (batch) => batch.map(() => 0), dispose: async () => {} };
   if (isOpened(reward)) return { ...reward, dispose: async () => {} }; // whoever opened it closes it
   return isModel(reward)
-    ? checkpointReward(reward, { engine, batchSize, policyTokenizer: tokenizer })
-    : openReward(reward, { engine, tokenizer });
+    ? checkpointReward(reward, { engine, batchSize, policyTokenizer: tokenizer, onWarning })
+    : openReward(reward, { engine, tokenizer, onWarning });
 };
 
 /** Settings that decide what any method computes; they must be the same when it goes on. */

@@ -19,13 +19,15 @@ export interface BadRows {
   throwIfAny(): void;
 }
 
-export function collectBadRows(onBadRow: OnBadRow = "error"): BadRows {
+/** @param canSkip whether whoever reads could leave rows out, which is advised then */
+export function collectBadRows(onBadRow: OnBadRow = "error", { canSkip = true } = {}): BadRows {
   const list: string[] = [];
   const bad: string[] = [];
   const throwIfAny = (isWhole = true) => {
     if (bad.length > 0)
       throw new DataError(
-        `${listed(bad)}${isWhole ? "" : "; reading ended there"}; correct ${bad.length > 1 ? "them" : "it"}, or leave such rows out with --on-bad-row skip (onBadRow)`,
+        `${listed(bad)}${isWhole ? "" : "; reading ended there"}; correct ${bad.length > 1 ? "them" : "it"}` +
+          (canSkip ? ", or leave such rows out with --on-bad-row skip (onBadRow)" : ""),
       );
   };
   const told = (source: Source, reason: string) => `${showSource(source)}: ${reason}`;

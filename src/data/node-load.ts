@@ -16,6 +16,8 @@ import type { Columns, RowKind, RowOf, Sourced } from "./rows.ts";
 export interface LoadOptions extends MixtureOptions, StoreOptions {
   /** Rows that cannot be used are an error, or are left out and counted. Default "error". */
   readonly onBadRow?: OnBadRow;
+  /** Every row counts, as where results are told in the order of the file: nobody is advised to leave some out. */
+  readonly everyRow?: boolean;
   /** Name of the rows' format, for parts that name none. Default: recognised by the columns. */
   readonly format?: string;
   /** Cuts plain text into documents; without it a file is one document. */
@@ -53,7 +55,7 @@ export async function loadRows<K extends RowKind, T>(
   work: () => RowWork<K, T>,
   options: LoadOptions & { readonly chat: boolean },
 ): Promise<Loaded<T>> {
-  const bad = collectBadRows(options.onBadRow);
+  const bad = collectBadRows(options.onBadRow, { canSkip: !options.everyRow });
   const formats: Record<string, number> = {};
   const parts: { items: RowList<T>; weight?: number }[] = [];
   let rows = 0;

@@ -79,7 +79,7 @@ export async function loadSequences(
         return [sequence];
       },
     }),
-    { ...options, chat: readsChat(tokenizer, template) },
+    { everyRow: true, ...options, chat: readsChat(tokenizer, template) },
   );
   if (withResponse !== 0 && withResponse !== items.length)
     throw new EvaluateError(

@@ -34,7 +34,7 @@ export async function loadRewardInputs(
     data,
     purpose,
     () => ({ each: (row) => [inputOf(row, options)] }),
-    { ...options, chat: options.tokenizer !== undefined && readsChat(options.tokenizer, {}) },
+    { everyRow: true, ...options, chat: options.tokenizer !== undefined && readsChat(options.tokenizer, {}) },
   );
   return items;
 }

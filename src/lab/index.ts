@@ -37,9 +37,9 @@ export {
   type OveroptFigures,
   overoptFigures,
   type ProxyFigures,
-  type RunGroup,
-  type RunPoint,
 } from "./overopt/figures.ts";
+export type { Outcome, RunGroup, RunPoint } from "./overopt/groups.ts";
+export type { Highest } from "./overopt/highest.ts";
 export { type OveroptResult, overopt } from "./overopt/overopt.ts";
 export {
   type DrawnLabel,

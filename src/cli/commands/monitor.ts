@@ -24,7 +24,7 @@ export function register(program: Command): void {
     .option("--threshold <x>", "standard errors that a signal may go (default: 6)", positiveNumber)
     .addHelpText(
       "after",
-      "\nA run is watched when its stage has the key monitor; every monitor.jsonl below the folders counts as one run.",
+      "\nA run is watched when its stage has the key monitor; every monitor.jsonl below the folders counts as one run.\nAn alarm whose signal was recorded at fewer steps than baseline and window together is not known.",
     )
     .action(lazily(async () => (await import("./monitor-run.ts")).runMonitor));
 }

@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tinyModel } from "../../train/tiny.fixture.ts";
 import { runCli } from "../main.ts";
+import { studyFrom } from "./studies-given.ts";
 
 let folder: string;
 const at = (name: string) => join(folder, name);
@@ -82,12 +83,75 @@ describe("attune overopt", () => {
       code: 2,
       stderr: expect.stringContaining("--proxy and --prompts"),
     });
-    const wrong = await attune("overopt", "world", "--strength", "ppo.kl_cof=0");
-    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining("did you mean kl_coef?") });
     expect(await attune("overopt", "wolrd")).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("did you mean world?"),
     });
+  });
+
+  it("refuses a recipe in which there is nothing to study, and writes nothing", async () => {
+    for (const check of [[], ["--check"]]) {
+      const { code, stdout, stderr } = await attune("overopt", "hh", ...check);
+      expect([code, stdout]).toEqual([1, ""]);
+      expect(stderr).toMatch(/a stage that optimises a reward .* is required.*the stages are reward/);
+    }
+  });
+
+  it("refuses given models without a gold reward, and best of a single sample", async () => {
+    const at2 = async (...argv: string[]) => {
+      const { code, stdout, stderr } = await attune("overopt", ...argv);
+      expect([code, stdout]).toEqual([2, ""]);
+      return stderr;
+    };
+    const [gold, ...prompts] = given().slice(4);
+    expect(gold).toBe("--gold");
+    const without = [...given().slice(0, 4), ...prompts.slice(1)];
+    expect(await at2(...without, "--best-of-n", "4")).toMatch(
+      /^error: overopt: a gold reward is required.*--gold/,
+    );
+    expect(await at2(...given(), "--best-of-n", "1")).toMatch(/^error: --best-of-n 1: .*at least 2 samples/);
+  });
+
+  it("draws best of two, the fewest that there are", async () => {
+    const argv = [...given(), "--best-of-n", "2", "--output_dir", at("two"), "--json", "--quiet"];
+    const { figures } = JSON.parse((await attune("overopt", ...argv)).stdout);
+    expect(figures.proxies[0].bestOfN.map(({ n }: { n: number }) => n)).toEqual([1, 2]);
+  }, 60_000);
+});
+
+describe("a value of the command line that is wrong", () => {
+  const cases: [string[], RegExp][] = [
+    [["overopt", "overopt", "--strength", "ppo.kl_ceof=0,1"], /did you mean kl_coef\?/],
+    [["overopt", "overopt", "--strength", "ppo.kl_coef=-1"], /at least 0 is required, got -1/],
+    [["overopt", "world", "--strength", "ppo"], /a field and its values are required/],
+    [["sweep", "world", "--vary", "ppo.clip=0.1,0.2"], /clip is not a key/],
+    [["sweep", "world", "--vary", "pop.clip=0.1"], /the stages are base, sft/],
+    [["overopt", "overopt", "--seeds", "0.5"], /a whole number is required, got 0\.5/],
+    [["frontier", "world", "--seeds", "1,x"], /a number is required, got "x"/],
+    [["overopt", "hh", "--strength", "reward.learning_rate=1"], /a stage which answers prompts is required/],
+  ];
+  it.each(cases)("ends %j with exit code 2 and the option, not with the file's name", async (argv, said) => {
+    const { code, stderr, stdout } = await attune(...argv, "--check");
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr.startsWith(`error: ${argv.slice(2).join(" ")}`) || stderr).toBe(true);
+    expect(stderr).toMatch(said);
+    expect(stderr).not.toContain(".yaml");
+  });
+
+  it("is named beside others that are right", async () => {
+    const argv = ["overopt", "overopt", "--seeds", "1", "--strength", "ppo.kl_coef=0", "--num-prompts", "9"];
+    const { code, stderr } = await attune(...argv, "--strength", "ppo.kl_ceof=0", "--check");
+    expect([code, stderr.split(":")[1]]).toEqual([2, " --strength ppo.kl_ceof=0"]);
+  });
+});
+
+describe("the folder of a study", () => {
+  it("is not that of attune run for the same recipe, unless it was asked for", async () => {
+    const of = async (...argv: string[]) =>
+      (await studyFrom({}, argv, { name: "overopt", complete: (study) => study })).recipe.output_dir;
+    expect(await of("world")).toBe("runs/world-overopt");
+    expect(await of("world", "--output_dir", "runs/world")).toBe("runs/world");
+    expect(await of("overopt")).toBe("runs/overopt"); // a study, which attune run does not take
   });
 });
 
@@ -115,45 +179,5 @@ describe("attune frontier and sweep", () => {
       code: 2,
       stderr: expect.stringContaining("--vary is required"),
     });
-  });
-});
-
-describe("attune monitor", () => {
-  it("prints how often each alarm is false on clean runs, and right on hacked ones", async () => {
-    const course = (falls: boolean) =>
-      Array.from({ length: 40 }, (_, k) => ({
-        step: k + 1,
-        proxy: 0.1 * k + 0.01 * (k % 2),
-        kl: (0.05 * k) ** 2,
-        gold: (falls ? -0.03 * k : 0.03 * k) + 0.01 * (k % 3),
-        length: 10 + (k % 2),
-        repetition: 0,
-        duplicates: 0,
-      }));
-    for (const name of ["clean", "hacked"]) {
-      const lines = course(name === "hacked")
-        .map((line) => `${JSON.stringify(line)}\n`)
-        .join("");
-      await mkdir(at(name), { recursive: true });
-      await writeFile(join(at(name), "monitor.jsonl"), lines);
-    }
-    const { stdout, code } = await attune(
-      "monitor",
-      "--clean",
-      at("clean"),
-      "--hacked",
-      at("hacked"),
-      "--json",
-    );
-    expect(code).toBe(0);
-    const { clean, hacked } = JSON.parse(stdout);
-    expect(clean.rates.gold.runs).toBe(0);
-    expect(hacked.rates.gold).toMatchObject({ runs: 1, first: 16 });
-    expect((await attune("monitor", "--clean", at("clean"))).stdout).toContain("0 % of runs");
-    expect(await attune("monitor", "--clean", at("base"))).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining("no monitor.jsonl"),
-    });
-    expect((await attune("monitor")).code).toBe(2);
   });
 });

@@ -30,7 +30,7 @@ export interface SettingFigures {
   readonly gold?: Interval;
   readonly seconds: Interval;
   readonly peak_memory_bytes?: number;
-  /** No other setting has more reward at as little KL. */
+  /** No other setting has more reward, gold where there is one, at as little KL. */
   readonly onFrontier: boolean;
 }
 
@@ -65,6 +65,7 @@ export function frontierFigures({ study, reference, cells }: StudyData): Frontie
   const settings = groups.map((group) => settingOf(cells.filter((cell) => cell.group === group)));
   const golds = reference.flatMap(({ gold }) => (gold ? [mean(gold)] : []));
   const proxies = reference.flatMap(({ proxies: named }) => Object.values(named).slice(0, 1).map(mean));
+  const reward = settings.some(({ gold }) => gold) ? "gold" : "proxy";
   return {
     name: study.recipe.name,
     prompts: study.settings.num_prompts ?? 128,
@@ -74,7 +75,10 @@ export function frontierFigures({ study, reference, cells }: StudyData): Frontie
         ...(proxies.length > 0 && { proxy: bootstrap(proxies) }),
       },
     }),
-    settings: settings.map((setting) => ({ ...setting, onFrontier: isOnFrontier(setting, settings) })),
+    settings: settings.map((setting) => ({
+      ...setting,
+      onFrontier: isOnFrontier(setting, settings, reward),
+    })),
   };
 }
 
@@ -120,14 +124,12 @@ function settingOf(cells: readonly CellData[]): Omit<SettingFigures, "onFrontier
 
 type Placed = Pick<SettingFigures, "kl" | "gold" | "proxy">;
 
-/** By the gold reward where there is one. */
-const rewardOf = ({ gold, proxy }: Placed): number | undefined => (gold ?? proxy)?.mean;
-
-function isOnFrontier(setting: Placed, all: readonly Placed[]): boolean {
-  const [kl, reward] = [setting.kl?.mean, rewardOf(setting)];
-  if (kl === undefined || reward === undefined) return false;
+/** Whether no other setting has more of a reward at as little KL. */
+export function isOnFrontier(setting: Placed, all: readonly Placed[], reward: "gold" | "proxy"): boolean {
+  const [kl, own] = [setting.kl?.mean, setting[reward]?.mean];
+  if (kl === undefined || own === undefined) return false;
   return !all.some((other) => {
-    const [otherKl, otherReward] = [other.kl?.mean, rewardOf(other)];
-    return otherKl !== undefined && otherReward !== undefined && otherKl <= kl && otherReward > reward;
+    const [otherKl, otherReward] = [other.kl?.mean, other[reward]?.mean];
+    return otherKl !== undefined && otherReward !== undefined && otherKl <= kl && otherReward > own;
   });
 }

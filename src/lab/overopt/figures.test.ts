@@ -3,7 +3,9 @@ import { frontierFigures, overSeeds } from "../frontier/figures.ts";
 import { frontierPage } from "../report/frontier-page.ts";
 import { overoptPage } from "../report/overopt-page.ts";
 import { overoptFigures } from "./figures.ts";
-import { planted } from "./study.fixture.ts";
+import type { RunGroup } from "./groups.ts";
+import { linesOf } from "./overopt.ts";
+import { planted, plantedFair } from "./study.fixture.ts";
 
 describe("the figures of a study", () => {
   const figures = overoptFigures(planted(), { scales: { proxy: 1 }, n: 200 });
@@ -17,6 +19,66 @@ describe("the figures of a study", () => {
     expect(group?.change.proxy).toBeGreaterThan(1);
     expect(group?.change.gold_since_best).toBeLessThan(-0.1);
     expect(group?.best?.step).toBeGreaterThan(0);
+    expect(group?.fall?.high).toBeLessThan(0);
+    expect(group?.outcome).toBe("hacked");
+    expect(overoptPage(figures)).toContain("In 1 of 1 settings the gold reward fell from its best");
+  });
+
+  it("do not call a run hacked whose end is below the best of its snapshots by noise alone", () => {
+    const fair = overoptFigures(plantedFair(), { n: 200 });
+    const [only] = fair.groups as [RunGroup];
+    expect(only.change.proxy).toBeGreaterThan(0);
+    expect(only.change.gold_since_best).toBeLessThan(0);
+    expect(only.fall?.mean).toBeCloseTo(only.change.gold_since_best as number, 10);
+    expect(only.outcome).toBe("within noise");
+    const page = overoptPage(fair);
+    expect(page).toContain("within noise: a fall is not shown");
+    expect(page).not.toMatch(/<p class="lead">[^<]*hacked/);
+  });
+
+  it("do not call it hacked either where the proxy falls with the gold reward", () => {
+    const both = plantedFair();
+    const late = (step: number, value: number) => value - (step > 8 ? 1 : 0);
+    const cells = both.cells.map((cell) => ({
+      ...cell,
+      responses: cell.responses.map((row) => ({
+        ...row,
+        gold: late(row.step, row.gold as number),
+        proxy: late(row.step, row.proxy as number),
+      })),
+      points: cell.points.map((point) => {
+        const reward = { mean: late(point.step, point.gold?.mean as number), low: 0, high: 0 };
+        return { ...point, gold: reward, proxy: reward };
+      }),
+    }));
+    const [group] = overoptFigures({ ...both, cells }, { n: 200 }).groups;
+    expect(group?.fall?.high).toBeLessThan(0);
+    expect(group?.outcome).toBe("fell");
+  });
+
+  it("set no peak beside another where one of both has none, and say whose the tiles are", () => {
+    const data = planted();
+    const falling = data.cells.map((cell) => ({
+      ...cell,
+      group: `other, ${cell.group}`,
+      proxy: "other",
+      points: cell.points.map((point) => ({
+        ...point,
+        gold: { mean: 0.2 - 0.3 * point.step, low: 0, high: 0 },
+      })),
+    }));
+    const named = data.cells.map((cell) => ({ ...cell, group: `one, ${cell.group}`, proxy: "one" }));
+    const found = overoptFigures({ ...data, cells: [...falling, ...named] }, { n: 50 });
+    expect(found.groups.map(({ highest, shift, beside }) => [highest?.course, shift, beside])).toEqual([
+      ["falls from the start", undefined, undefined],
+      ["turns", undefined, "other, ppo kl_coef 0"],
+    ]);
+    expect(linesOf(found)[1]).toContain("falls from the start");
+    expect(linesOf(found)[2]).toContain("beside the first no peak to compare");
+    const page = overoptPage(found);
+    expect(page).toContain("no peak to compare");
+    expect(page).toMatch(/<dt>the fitted curve<\/dt><dd>falls from the start<small>other, ppo kl_coef 0</);
+    expect(page).toMatch(/R\u00b2 [\d.]+<small>other, ppo kl_coef 0/);
   });
 
   it("have best-of-n from the reference's samples, whose proxy rises", () => {

@@ -12,19 +12,20 @@ import {
   type FittedCurve,
   fitCurve,
   fitRuns,
+  highestAt,
   type Interval,
   type JudgeBucket,
   judgeByKl,
   klOfBestOfN,
   mean,
   type OwnPair,
-  peakShift,
   powersUpTo,
-  type Range,
   scaleOf,
   widestGaps,
 } from "../../evaluate/index.ts";
 import type { CellData, ReferenceSamples, StudyData } from "../study/files.ts";
+import { attempt, grouped, groupsOf, proxyName, type RunGroup } from "./groups.ts";
+import { type Highest, highestOf } from "./highest.ts";
 import { type WayFigures, waysFigures } from "./ways.ts";
 
 export interface BestOfNPoint {
@@ -34,35 +35,6 @@ export interface BestOfNPoint {
   readonly d: number;
   readonly proxy: Interval;
   readonly gold?: Interval;
-}
-
-/** A model of some run at some step. */
-export interface RunPoint {
-  readonly seed: number;
-  readonly step: number;
-  readonly kl: number;
-  readonly d: number;
-  readonly proxy?: number;
-  readonly gold?: number;
-  readonly disagreement?: number;
-  readonly drift: Drift;
-}
-
-export interface RunGroup {
-  readonly group: string;
-  readonly proxy: string;
-  readonly seeds: number;
-  readonly points: readonly RunPoint[];
-  /** Of the gold reward; none with too few points. */
-  readonly fit?: FittedCurve;
-  /** d* less that of the first group that differs in its proxy alone. */
-  readonly shift?: Range;
-  /** At the last step, over the seeds. */
-  readonly last: { readonly d: number; readonly proxy?: number; readonly gold?: number };
-  /** The highest mean gold reward of a step over the seeds, the start included at step 0. */
-  readonly best?: { readonly step: number; readonly d: number; readonly gold: number };
-  /** The proxy's gain from the start to the end; above 0 while gold falls is reward hacking. */
-  readonly change: { readonly proxy?: number; readonly gold?: number; readonly gold_since_best?: number };
 }
 
 /** A response that the proxy overrates. */
@@ -83,6 +55,8 @@ export interface ProxyFigures {
   readonly start: { readonly proxy: number; readonly gold?: number };
   readonly bestOfN: readonly BestOfNPoint[];
   readonly fit?: FittedCurve;
+  /** Where the curve is highest, within what was measured. */
+  readonly highest?: Highest;
   readonly judge: readonly JudgeBucket[];
 }
 
@@ -106,9 +80,6 @@ export interface FiguresOptions {
   readonly n?: number;
 }
 
-const only = "proxy";
-const proxyName = ({ proxy = only }: { readonly proxy?: string }): string => proxy;
-
 /** Computes them all; nothing is drawn but by the bootstrap's seed. */
 export function overoptFigures(
   { study, reference, cells }: StudyData,
@@ -119,6 +90,9 @@ export function overoptFigures(
     ...new Set([...reference.flatMap(({ proxies }) => Object.keys(proxies)), ...cells.map(proxyName)]),
   ];
   const samples = study.settings.samples ?? 2;
+  const drawn = reference[0]?.completions.length ?? 0;
+  // The few samples that every study draws of its reference say little; whoever asked for best-of-n gets it.
+  const isDrawn = drawn > 1 && (drawn > samples || study.settings.best_of_n !== undefined);
   const golds = reference.flatMap(({ gold }) => (gold ? [mean(gold)] : []));
   const ways = waysFigures(reference, { n });
   const start = {
@@ -130,7 +104,7 @@ export function overoptFigures(
     prompts: reference.length || (cells[0]?.points[0]?.responses ?? 0) / samples,
     start,
     proxies: names.flatMap((name) =>
-      proxyFigures(name, { reference, cells, samples, scale: scales[name], n }),
+      proxyFigures(name, { reference, cells, scale: scales[name], n, isDrawn }),
     ),
     groups: groupsOf(cells, reference, { gold: start.gold?.mean, n }),
     ...(ways && { ways }),
@@ -150,12 +124,13 @@ const inputsOf = (row: ReferenceSamples, samples: number) =>
 interface ProxyParts {
   readonly reference: readonly ReferenceSamples[];
   readonly cells: readonly CellData[];
-  readonly samples: number;
   readonly scale: number | undefined;
   readonly n: number;
+  /** Whether there are samples for best-of-n. */
+  readonly isDrawn: boolean;
 }
 
-function proxyFigures(name: string, { reference, cells, samples, scale, n }: ProxyParts): ProxyFigures[] {
+function proxyFigures(name: string, { reference, cells, scale, n, isDrawn }: ProxyParts): ProxyFigures[] {
   const rows = reference.filter(({ proxies }) => proxies[name]);
   const pairs = ownPairs(name, cells, rows);
   const judge = judgeByKl(pairs, scale === undefined ? {} : { scale });
@@ -180,14 +155,15 @@ function proxyFigures(name: string, { reference, cells, samples, scale, n }: Pro
       ...(hasGold && { gold: bootstrap(each.map(({ gold }) => gold)) }),
     };
   });
-  const fit = hasGold && total > samples ? bestOfNFit(curve, n) : undefined;
+  const fit = hasGold && isDrawn ? bestOfNFit(curve, n) : undefined;
+  const distances = bestOfNPoints.map(({ d }) => d);
   const [first] = bestOfNPoints as [BestOfNPoint];
   return [
     {
       name,
       start: { proxy: first.proxy.mean, ...(first.gold && { gold: first.gold.mean }) },
-      bestOfN: total > samples ? bestOfNPoints : [],
-      ...(fit && { fit }),
+      bestOfN: isDrawn ? bestOfNPoints : [],
+      ...(fit && { fit, highest: highestOf(fit.highest, "best-of-n", distances) }),
       judge,
     },
   ];
@@ -218,20 +194,12 @@ function bestOfNFit(
     return {
       ...rest,
       curve: whole,
+      highest: { ...fitted.highest, mean: highestAt(whole) },
       ...(whole.peak && {
         peak: { low: whole.peak.d, high: Number.POSITIVE_INFINITY, ...peak, mean: whole.peak.d },
       }),
     };
   });
-}
-
-/** Too few points for a curve are no error of a study. */
-function attempt<T>(compute: () => T): T | undefined {
-  try {
-    return compute();
-  } catch {
-    return undefined;
-  }
 }
 
 /** The first two responses to each prompt, of the reference and of every snapshot. */
@@ -271,90 +239,6 @@ function ownPairs(
         }),
       ),
   ];
-}
-
-function grouped<T extends { readonly prompt_index: number }>(rows: readonly T[]): Map<number, T[]> {
-  const out = new Map<number, T[]>();
-  for (const row of rows) out.set(row.prompt_index, [...(out.get(row.prompt_index) ?? []), row]);
-  return out;
-}
-
-function groupsOf(
-  cells: readonly CellData[],
-  reference: readonly ReferenceSamples[],
-  { gold: start, n }: { readonly gold: number | undefined; readonly n: number },
-): RunGroup[] {
-  const names = [...new Set(cells.map(({ group }) => group))];
-  /** Gold of the runs of the first group of each setting: what those with other proxies stand beside. */
-  const firsts = new Map<string, CurvePoint[][]>();
-  return names.map((group): RunGroup => {
-    const members = cells.filter((cell) => cell.group === group);
-    const proxy = proxyName(members[0] as CellData);
-    const runs = members.map(({ seed, points }) =>
-      points.map(({ step, kl, proxy: p, gold, disagreement, drift }): RunPoint => {
-        const nats = Math.max(0, kl?.mean ?? Number.NaN);
-        return {
-          seed,
-          step,
-          kl: nats,
-          d: Math.sqrt(nats),
-          ...(p && { proxy: p.mean }),
-          ...(gold && { gold: gold.mean }),
-          ...(disagreement !== undefined && { disagreement }),
-          drift,
-        };
-      }),
-    );
-    const points = runs.flat();
-    const curves = runs.map((run) =>
-      run.flatMap(({ d, gold }): CurvePoint[] =>
-        gold === undefined || Number.isNaN(d) ? [] : [{ d, reward: gold }],
-      ),
-    );
-    const options = { form: "rl" as const, n, ...(start !== undefined && { start }) };
-    const fit = attempt(() => fitRuns(curves, options));
-    const setting = group.startsWith(`${proxy}, `) ? group.slice(proxy.length) : group;
-    const others = firsts.get(setting);
-    if (!others) firsts.set(setting, curves);
-    const shift = others && attempt(() => peakShift(curves, others, options));
-    const first = reference.flatMap(({ proxies }) => (proxies[proxy] ? [mean(proxies[proxy])] : []));
-    const startProxy = first.length > 0 ? mean(first) : undefined;
-    const last = meanOf(runs.map((run) => run.at(-1)).filter((point) => point !== undefined));
-    const steps = [...new Set(points.map(({ step }) => step))].sort((a, b) => a - b);
-    const bySteps = steps.map((step) => ({ step, ...meanOf(points.filter((point) => point.step === step)) }));
-    const candidates = [
-      ...(start === undefined ? [] : [{ step: 0, d: 0, gold: start }]),
-      ...bySteps.flatMap(({ step, d, gold }) => (gold === undefined ? [] : [{ step, d, gold }])),
-    ];
-    const best = candidates.reduce<RunGroup["best"]>(
-      (a, b) => (a === undefined || b.gold > a.gold ? b : a),
-      undefined,
-    );
-    return {
-      group,
-      proxy,
-      seeds: members.length,
-      points,
-      ...(fit && { fit }),
-      ...(shift && { shift }),
-      last,
-      ...(best && { best }),
-      change: {
-        ...(last.proxy !== undefined && startProxy !== undefined && { proxy: last.proxy - startProxy }),
-        ...(last.gold !== undefined && start !== undefined && { gold: last.gold - start }),
-        ...(last.gold !== undefined && best && { gold_since_best: last.gold - best.gold }),
-      },
-    };
-  });
-}
-
-/** Means over points, of what all of them have. */
-function meanOf(points: readonly RunPoint[]): RunGroup["last"] {
-  const of = (key: "proxy" | "gold") => {
-    const values = points.flatMap((point) => (point[key] === undefined ? [] : [point[key]]));
-    return values.length > 0 && values.length === points.length ? { [key]: mean(values) } : {};
-  };
-  return { d: mean(points.map(({ d }) => d)), ...of("proxy"), ...of("gold") };
 }
 
 function gapsOf(

@@ -3,13 +3,15 @@
  * model on the way with the gold reward, fits the curves and writes the report.
  */
 import { join } from "node:path";
-import type { Range } from "../../evaluate/index.ts";
 import { writeJson, writeWhole } from "../../runs/write-whole.ts";
 import { readText, type StudyData } from "../study/files.ts";
-import { placedIn, sharedDir } from "../study/grid.ts";
+import { gridOf, placedIn, sharedDir } from "../study/grid.ts";
 import { runStudy, type StudyOptions, type StudyResult } from "../study/run.ts";
 import type { Study } from "../study/settings.ts";
-import { type OveroptFigures, overoptFigures, type RunGroup } from "./figures.ts";
+import { type OveroptFigures, overoptFigures } from "./figures.ts";
+import type { RunGroup } from "./groups.ts";
+import { changeText, type Highest, peakText } from "./highest.ts";
+import { requireSomethingToStudy } from "./required.ts";
 import type { WayFigures } from "./ways.ts";
 
 export interface OveroptResult extends Omit<StudyResult, "cells" | "reference"> {
@@ -23,9 +25,10 @@ export interface OveroptResult extends Omit<StudyResult, "cells" | "reference"> 
 /**
  * Runs what of the study is not done yet, and writes figures.json and report.html of what there is.
  *
- * @throws RecipeError when the study's folder holds something else, or the study has neither runs nor a model to sample
+ * @throws RecipeError when the study's folder holds something else, or there is nothing to study (required.ts)
  */
 export async function overopt(study: Study, options: StudyOptions): Promise<OveroptResult> {
+  requireSomethingToStudy(study, gridOf(study, study.recipe.output_dir));
   const { cells, reference, ...result } = await runStudy(study, { ...options, bestOfN: true });
   const data = { ...result, cells, reference };
   const figures = overoptFigures(data, { scales: await logOddsScales(data) });
@@ -40,36 +43,40 @@ export async function overopt(study: Study, options: StudyOptions): Promise<Over
 
 const signed = (value: number): string => `${value >= 0 ? "+" : ""}${value.toFixed(3)}`;
 
-const rangeText = ({ mean, low, high }: Range): string =>
-  `${signed(mean)} (${signed(low)} to ${Number.isFinite(high) ? signed(high) : "no end"})`;
-
 const wayLine = ({ name, seeds, peak, best, end, change }: WayFigures): string =>
-  `${name} (${seeds === 1 ? "1 seed" : `${seeds} seeds`}): peak at d = ${peak.mean.toFixed(2)}, best gold ${best.gold.toFixed(3)} (n = ${best.n}), at the end ${end.mean.toFixed(3)}` +
+  `${name} (${seeds === 1 ? "1 seed" : `${seeds} seeds`}): ${courseText(peak)}, best gold ${best.gold.toFixed(3)} (n = ${best.n}), at the end ${end.mean.toFixed(3)}` +
   (change
-    ? `; beside the first: peak ${rangeText(change.peak)}, best gold ${rangeText(change.best)}, at the end ${rangeText(change.end)}`
+    ? `; beside the first: ${change.peak ? `peak ${changeText(change.peak, signed)}` : noShift}, best gold ${changeText(change.best, signed)}, at the end ${changeText(change.end, signed)}`
     : "");
 
-function linesOf({ proxies, groups, ways = [] }: OveroptFigures): string[] {
-  const peak = (fit: RunGroup["fit"]): string => {
-    if (!fit) return "no curve, too few points";
-    const { curve, peak: at } = fit;
-    const where = at
-      ? `peak at d = ${at.mean.toFixed(2)} (${at.low.toFixed(2)} to ${Number.isFinite(at.high) ? at.high.toFixed(2) : "no end"})`
-      : "no peak";
-    return `alpha ${curve.alpha.toFixed(3)}, beta ${curve.beta.toFixed(3)}, R2 ${curve.r2.toFixed(2)}, ${where}`;
+const courseText = (highest: Highest): string =>
+  `${highest.course === "turns" ? "peak at d = " : ""}${peakText(highest, (d) => d.toFixed(2))}`;
+
+/** In place of a difference of peaks. */
+const noShift = "no peak to compare";
+
+export function linesOf({ proxies, groups, ways = [] }: OveroptFigures): string[] {
+  const curveText = ({ fit, highest }: Pick<RunGroup, "fit" | "highest">): string => {
+    if (!fit || !highest) return "no curve, too few points";
+    const { alpha, beta, r2 } = fit.curve;
+    return `alpha ${alpha.toFixed(3)}, beta ${beta.toFixed(3)}, R2 ${r2.toFixed(2)}, ${courseText(highest)}`;
   };
+  const sinceBest = ({ change: { gold_since_best: fallen }, fall, outcome }: RunGroup): string =>
+    fallen === undefined
+      ? ""
+      : `, gold since its best ${fall ? changeText(fall, signed) : signed(fallen)}${outcome ? `: ${outcome}` : ""}`;
   return [
     ...proxies
       .filter(({ bestOfN }) => bestOfN.length > 1)
-      .map(({ name, fit }) => `best of n by ${name}: ${peak(fit)}`),
+      .map((proxy) => `best of n by ${proxy.name}: ${curveText(proxy)}`),
     ...groups.map(
-      ({ group, fit, shift, change }) =>
-        `${group}: ${peak(fit)}` +
-        (shift ? `, beside the first ${rangeText(shift)}` : "") +
-        (change.proxy === undefined ? "" : `; proxy ${signed(change.proxy)}`) +
-        (change.gold_since_best === undefined
+      (each) =>
+        `${each.group}: ${curveText(each)}` +
+        (each.beside === undefined
           ? ""
-          : `, gold since its best ${signed(change.gold_since_best)}`),
+          : `, beside the first ${each.shift ? changeText(each.shift, signed) : noShift}`) +
+        (each.change.proxy === undefined ? "" : `; proxy ${signed(each.change.proxy)}`) +
+        sinceBest(each),
     ),
     ...ways.map(wayLine),
   ];

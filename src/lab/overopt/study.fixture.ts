@@ -1,5 +1,5 @@
-/** A study whose outcome is planted: gold reward on a known curve, a proxy that rises and judges ever worse. */
-import { driftOf } from "../../evaluate/index.ts";
+/** Studies whose outcome is planted: a proxy that is gamed, and one that is the gold reward itself. */
+import { driftOf, mean } from "../../evaluate/index.ts";
 import { uniform } from "../../graph/random.ts";
 import type { StudyData } from "../study/files.ts";
 import type { StudyResponse } from "../study/measure.ts";
@@ -28,6 +28,7 @@ function responsesAt(seed: number, step: number, d: number): StudyResponse[] {
   });
 }
 
+/** Gold reward on a known curve, a proxy that rises and judges ever worse. */
 export function planted(): StudyData {
   const study = checkStudy(
     {
@@ -75,4 +76,30 @@ export function planted(): StudyData {
     };
   });
   return { dir: "runs/planted", study, reference, cells };
+}
+
+/** What is optimised is the gold reward: it rises and stays there, but for the noise of what was measured. */
+export function plantedFair(): StudyData {
+  const fair = (d: number) => 0.5 * (1 - Math.exp(-3 * d));
+  const { cells, reference, ...rest } = planted();
+  return {
+    ...rest,
+    reference: reference.map((row) => {
+      const golds = (row.gold as readonly number[]).map((value) => value - gold(0));
+      return { ...row, gold: golds, proxies: { proxy: golds } };
+    }),
+    cells: cells.map((cell) => {
+      const responses = cell.responses.map((row) => {
+        const luck = row.step === 12 ? -0.02 : 0; // less than one standard error
+        const value = (row.gold as number) - gold(row.step / 3) + fair(row.step / 3) + luck;
+        return { ...row, gold: value, proxy: value };
+      });
+      const points = cell.points.map((point) => {
+        const own = responses.filter(({ step }) => step === point.step);
+        const reward = exactly(mean(own.map((row) => row.gold)));
+        return { ...point, gold: reward, proxy: reward };
+      });
+      return { ...cell, responses, points };
+    }),
+  };
 }

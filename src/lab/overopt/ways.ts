@@ -22,18 +22,26 @@ import {
 } from "../../evaluate/index.ts";
 import { uniform } from "../../graph/random.ts";
 import type { ReferenceSamples } from "../study/files.ts";
+import { type Highest, highestOf } from "./highest.ts";
 
 export interface WayFigures {
   readonly name: string;
   readonly seeds: number;
-  /** d* of the curve. */
-  readonly peak: Range;
+  /** Where the curve is highest, within what was measured. */
+  readonly peak: Highest;
   /** The best of what was measured. */
   readonly best: { readonly n: number; readonly gold: number };
   /** The gold reward of the best of all samples. */
   readonly end: Range;
   /** Beside the first way, draw by draw; the first has none. */
-  readonly change?: { readonly peak: Range; readonly best: Range; readonly end: Range };
+  readonly change?: {
+    /** Where both curves have a peak. */
+    readonly peak?: Range;
+    /** Also of a curve that rises to the end beside one that turns; none where neither has a peak and both run alike. */
+    readonly moves?: "right" | "left" | "not shown";
+    readonly best: Range;
+    readonly end: Range;
+  };
 }
 
 const wayOf = (proxy: string): string => proxy.split("#")[0] as string;
@@ -85,16 +93,28 @@ export function waysFigures(
       less(found[way]?.[key] as number, beside === undefined ? 0 : (found[beside]?.[key] as number));
     return rangeOf(of(whole), drawn.map(of));
   };
+  const peaks = names.map((_, way) => highestOf(range(way, "peak"), "best-of-n", distances));
+  const peakChange = (way: number): Pick<NonNullable<WayFigures["change"]>, "peak" | "moves"> => {
+    const [own, first] = [peaks[way]?.course, peaks[0]?.course];
+    if (own === first && own !== "turns") return {};
+    const moved = range(way, "peak", 0);
+    const moves = ({ more: "right", less: "left", "not shown": "not shown" } as const)[verdictOf(moved)];
+    return own === first ? { peak: moved, moves } : { moves };
+  };
   return names.map((name, way): WayFigures => {
     const { curve, best } = whole[way] as (typeof whole)[number];
     return {
       name,
       seeds: golds[way]?.length as number,
-      peak: range(way, "peak"),
+      peak: peaks[way] as Highest,
       best: { n: sizes[curve.indexOf(best)] as number, gold: best },
       end: range(way, "end"),
       ...(way > 0 && {
-        change: { peak: range(way, "peak", 0), best: range(way, "best", 0), end: range(way, "end", 0) },
+        change: {
+          ...peakChange(way),
+          best: range(way, "best", 0),
+          end: range(way, "end", 0),
+        },
       }),
     };
   });

@@ -4,10 +4,13 @@ import { curveAt, type FittedCurve } from "../../evaluate/index.ts";
 import { chart, figure, grid, type LegendEntry, type Point, rootOfKl } from "../../runs/report/charts.ts";
 import { number } from "../../runs/report/format.ts";
 import type { Html } from "../../runs/report/html.ts";
+import type { Highest } from "../overopt/highest.ts";
 
 export interface CurveSeries extends LegendEntry {
   readonly points: readonly Point[];
   readonly fit?: FittedCurve | undefined;
+  /** Of the fit. */
+  readonly highest?: Highest | undefined;
   /** Through the points, where there is no fit. */
   readonly line?: readonly Point[];
   /** Where the runs end: you are here. */
@@ -34,14 +37,14 @@ export function curvePlot(
   const rewards = series.flatMap(({ points }) => points.map(([, reward]) => reward));
   const [low, high] = [Math.min(...rewards), Math.max(...rewards)];
   const marks = series.flatMap((one): Plot.Markish[] => {
-    const { points, fit, line, here, colour } = one;
+    const { points, fit, highest, line, here, colour } = one;
     const end = farthestOf(one); // beyond its points a curve says nothing
-    const peak = fit?.peak && fit.peak.mean <= end ? fit.peak : undefined;
+    const peak = highest?.course === "turns" ? highest : undefined;
     return [
       ...(peak
         ? [
             Plot.rect([peak], {
-              x1: () => Math.max(0, peak.low),
+              x1: () => peak.low,
               x2: () => Math.min(end, peak.high),
               fill: colour,
               fillOpacity: 0.08,
@@ -99,8 +102,9 @@ export function curvePlot(
   );
 }
 
-function inWords({ name, points, fit }: CurveSeries): string {
+function inWords({ name, points, highest }: CurveSeries): string {
   const [first, last] = [points[0], points.at(-1)];
   const course = first && last ? `${name} from ${number(first[1])} to ${number(last[1])}` : name;
-  return fit?.peak ? `${course}, peak at ${number(fit.peak.mean)}` : course;
+  if (!highest) return course;
+  return `${course}, ${highest.course === "turns" ? `peak at ${number(highest.mean)}` : `the curve ${highest.course}`}`;
 }

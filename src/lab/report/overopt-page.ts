@@ -1,17 +1,19 @@
 /** The report of a study of over-optimisation, as one HTML page. */
 
 import * as Plot from "@observablehq/plot";
-import { type DriftSignal, driftSignals, type FittedCurve, type Range } from "../../evaluate/index.ts";
+import { type DriftSignal, driftSignals, type Range } from "../../evaluate/index.ts";
 import { chart, colourOf, figure, grid, type Point, rootOfKl } from "../../runs/report/charts.ts";
 import { number, score } from "../../runs/report/format.ts";
-import { type Html, html } from "../../runs/report/html.ts";
+import { html } from "../../runs/report/html.ts";
 import { document, type PageSection } from "../../runs/report/shell.ts";
 import { table } from "../../runs/report/table.ts";
-import { tiles } from "../../runs/report/tiles.ts";
-import type { OveroptFigures, RunGroup, RunPoint } from "../overopt/figures.ts";
-import { verdictOf, type WayFigures } from "../overopt/ways.ts";
+import type { OveroptFigures } from "../overopt/figures.ts";
+import type { Outcome, RunGroup, RunPoint } from "../overopt/groups.ts";
+import { changeText, type Highest, peakText } from "../overopt/highest.ts";
+import type { WayFigures } from "../overopt/ways.ts";
 import { type CurveSeries, curvePlot } from "./curve-plots.ts";
 import { judgeSection } from "./judge-section.ts";
+import { overoptLead } from "./overopt-lead.ts";
 
 /** Which colour belongs to what: groups and proxies each have theirs by their place. */
 const colour = (index: number): string => colourOf(index + 1);
@@ -29,71 +31,22 @@ export function overoptPage(figures: OveroptFigures): string {
     title: `${figures.name}: over-optimisation`,
     brand: "over-optimisation",
     heading: figures.name,
-    lead: lead(figures),
+    lead: overoptLead(figures),
     sections: sections.flatMap((section): PageSection[] => (section ? [section] : [])),
     footer: html`<p>d is the square root of KL(policy || reference) in nats, summed over a response. Written by
 <code>attune overopt</code> from the files in the study's folder; <code>figures.json</code> has the figures.</p>`,
   });
 }
 
-function lead({ groups, proxies, start, prompts }: OveroptFigures): Html {
-  const hacked = groups.filter(({ change }) => (change.proxy ?? 0) > 0 && (change.gold_since_best ?? 0) < 0);
-  const [first] = groups;
-  const peak = first?.fit?.peak;
-  return html`<p class="lead">${
-    hacked.length > 0
-      ? `In ${hacked.length} of ${groups.length} settings the proxy went up while the gold reward fell from its best: the reward was hacked.`
-      : groups.length > 0
-        ? "In no setting did the gold reward fall from its best while the proxy rose."
-        : `Best of n samples of the reference by ${proxies.length === 1 ? "the proxy" : `${proxies.length} proxies`}, scored by the gold reward.`
-  }</p>
-${tiles([
-  {
-    name: "gold reward of the reference",
-    value: start.gold ? score(start.gold.mean) : "\u2013",
-    note: `${prompts} prompts`,
-  },
-  ...(first?.best
-    ? [
-        {
-          name: "best gold reward",
-          value: score(first.best.gold),
-          note: first.best.step === 0 ? "the reference itself" : `${first.group}, step ${first.best.step}`,
-        },
-      ]
-    : []),
-  ...(first?.last.gold !== undefined
-    ? [
-        {
-          name: "gold reward at the end",
-          value: score(first.last.gold),
-          note: `${first.group}${first.last.proxy === undefined ? "" : `; proxy ${score(first.last.proxy)}`}`,
-        },
-      ]
-    : []),
-  ...(peak
-    ? [{ name: "peak of the fitted curve", value: `d = ${number(peak.mean)}`, note: interval(peak) }]
-    : []),
-  ...(first?.fit
-    ? [
-        {
-          name: "explained by the curve",
-          value: `R\u00b2 ${first.fit.curve.r2.toFixed(2)}`,
-          note: "d (\u03b1 \u2212 \u03b2 log d)",
-        },
-      ]
-    : []),
-])}`;
-}
+const signedScore = (value: number): string => score(value, true);
 
-const interval = ({ low, high }: NonNullable<FittedCurve["peak"]>): string =>
-  `${number(low)} to ${Number.isFinite(high) ? number(high) : "no end"}`;
+const rangeText = ({ mean, low, high }: Range): string => `${score(mean)} (${score(low)} to ${score(high)})`;
 
-const rangeText = ({ mean, low, high }: Range, signed = false): string =>
-  `${Number.isFinite(mean) ? score(mean, signed) : "none"} (${score(low, signed)} to ${Number.isFinite(high) ? score(high, signed) : "no end"})`;
+const highestText = ({ highest }: { readonly highest?: Highest }): string | undefined =>
+  highest && peakText(highest, number);
 
-const peakOf = ({ fit }: { readonly fit?: FittedCurve }): string =>
-  fit?.peak ? `${number(fit.peak.mean)} (${interval(fit.peak)})` : fit ? "none" : "";
+/** In place of a difference of peaks. */
+const noShift = "no peak to compare";
 
 /** Means over the seeds of each step, in the order of the steps. */
 function bySteps(points: readonly RunPoint[], of: (point: RunPoint) => number | undefined): Point[] {
@@ -110,6 +63,13 @@ function bySteps(points: readonly RunPoint[], of: (point: RunPoint) => number | 
 const pointsOf = (points: readonly RunPoint[], key: "proxy" | "gold"): Point[] =>
   points.flatMap((point): Point[] => (point[key] === undefined ? [] : [[point.d, point[key]]]));
 
+const outcomeWords: Readonly<Record<Outcome, string>> = {
+  hacked: "was hacked",
+  fell: "fell beyond noise",
+  "within noise": "fell within noise",
+  "at its best": "is at its best",
+};
+
 function rl({ groups, start, proxies }: OveroptFigures): PageSection | undefined {
   if (groups.length === 0) return undefined;
   const startOf = (name: string): Point[] => {
@@ -117,12 +77,12 @@ function rl({ groups, start, proxies }: OveroptFigures): PageSection | undefined
     return reward !== undefined && Number.isFinite(reward) ? [[0, reward]] : [];
   };
   const series = (key: "proxy" | "gold"): CurveSeries[] =>
-    groups.map(({ group, proxy, points, fit, last }, i) => ({
+    groups.map(({ group, proxy, points, fit, highest, last }, i) => ({
       name: group,
       colour: colour(i),
       points: pointsOf(points, key),
       ...(key === "gold"
-        ? { fit }
+        ? { fit, highest }
         : { line: [...startOf(proxy), ...bySteps(points, (point) => point.proxy)] }),
       ...(last[key] !== undefined && { here: [last.d, last[key]] as const }),
     }));
@@ -134,16 +94,20 @@ function rl({ groups, start, proxies }: OveroptFigures): PageSection | undefined
     id: "rl",
     title: "Reward over the distance from the reference",
     content: html`<p>What the policy optimises, and what it is worth. Where the proxy goes on rising and the gold reward falls, the
-policy is past the peak: stop before it. Rings are where the runs ended. A curve without a peak falls from the start, or
-rises as far as was measured.</p>
-<div class="figures two">${curvePlot("Proxy reward", series("proxy"), { note: "Each dot is a snapshot of one run; lines are means over the seeds." })}${curvePlot(
-      "Gold reward",
-      series("gold"),
-      {
-        start: start.gold?.mean,
-        note: "Lines: d (\u03b1 \u2212 \u03b2 log d) by least squares, with the 95 % band of the bootstrap over seeds and snapshots. Dashed and shaded: the peak and its interval. Dotted: the reference.",
-      },
-    )}${
+policy is past the peak: stop before it. Rings are where the runs ended. A curve without a peak among what was measured
+falls from the start, or rises to the end. The best of several noisy snapshots lies above the end even where nothing
+fell; so a fall counts where its interval leaves 0 out: 95 % for all snapshots at once, over ${
+      groups.some(({ seeds }) => seeds > 1) ? "prompts and seeds" : "prompts alone, of one seed"
+    }. The reward was hacked where the proxy went on rising meanwhile.</p>
+<div class="figures two">${
+      groups.some(({ last }) => last.proxy !== undefined) &&
+      curvePlot("Proxy reward", series("proxy"), {
+        note: "Each dot is a snapshot of one run; lines are means over the seeds.",
+      })
+    }${curvePlot("Gold reward", series("gold"), {
+      start: start.gold?.mean,
+      note: "Lines: d (\u03b1 \u2212 \u03b2 log d) by least squares, with the 95 % band of the bootstrap over seeds and snapshots. Dashed and shaded: the peak and its interval. Dotted: the reference.",
+    })}${
       disagreement.length > 0 &&
       curvePlot("Disagreement of the proxy's members", disagreement, {
         note: "Standard deviation over the members, the mean over responses.",
@@ -157,20 +121,22 @@ ${table<RunGroup>(
     { title: "\u03b1", numeric: true, cell: ({ fit }) => fit && number(fit.curve.alpha) },
     { title: "\u03b2", numeric: true, cell: ({ fit }) => fit && number(fit.curve.beta) },
     { title: "R\u00b2", numeric: true, cell: ({ fit }) => fit?.curve.r2.toFixed(2) },
-    { title: "peak d*", numeric: true, cell: peakOf },
-    ...(groups.some(({ shift }) => shift)
+    { title: "peak d*", numeric: true, cell: highestText },
+    ...(groups.some(({ beside }) => beside !== undefined)
       ? [
           {
             title: "peak beside the first",
             numeric: true,
-            cell: ({ shift }: RunGroup) => shift && rangeText(shift, true),
+            cell: ({ beside, shift }: RunGroup) =>
+              beside !== undefined && (shift ? changeText(shift, signedScore) : noShift),
           },
         ]
       : []),
     {
       title: "gold at the peak",
       numeric: true,
-      cell: ({ fit }) => fit?.curve.peak && score(fit.curve.peak.reward),
+      cell: ({ fit, highest }) =>
+        highest?.course === "turns" && fit?.curve.peak && score(fit.curve.peak.reward),
     },
     {
       title: "best measured",
@@ -194,8 +160,10 @@ ${table<RunGroup>(
     {
       title: "gold since its best",
       numeric: true,
-      cell: ({ change }) => change.gold_since_best !== undefined && score(change.gold_since_best, true),
+      cell: ({ change: { gold_since_best: fallen }, fall }) =>
+        fall ? changeText(fall, signedScore) : fallen !== undefined && score(fallen, true),
     },
+    { title: "so the reward", cell: ({ outcome }) => outcome && outcomeWords[outcome] },
   ],
   groups,
 )}`,
@@ -206,9 +174,14 @@ function bestOfN({ proxies, start }: OveroptFigures): PageSection | undefined {
   const sampled = proxies.filter((proxy) => proxy.bestOfN.length > 1);
   if (sampled.length === 0) return undefined;
   const series = (key: "proxy" | "gold"): CurveSeries[] =>
-    sampled.map(({ name, bestOfN: points, fit }, i) => {
+    sampled.map(({ name, bestOfN: points, fit, highest }, i) => {
       const dots = points.flatMap((point): Point[] => (point[key] ? [[point.d, point[key].mean]] : []));
-      return { name, colour: colour(i), points: dots, ...(key === "gold" && fit ? { fit } : { line: dots }) };
+      return {
+        name,
+        colour: colour(i),
+        points: dots,
+        ...(key === "gold" && fit ? { fit, highest } : { line: dots }),
+      };
     });
   const rows = sampled.flatMap((proxy) => proxy.bestOfN.map((point) => ({ ...point, name: proxy.name })));
   return {
@@ -231,7 +204,7 @@ ${table(
     { title: "\u03b1", numeric: true, cell: ({ fit }) => fit && number(fit.curve.alpha) },
     { title: "\u03b2", numeric: true, cell: ({ fit }) => fit && number(fit.curve.beta) },
     { title: "R\u00b2", numeric: true, cell: ({ fit }) => fit?.curve.r2.toFixed(2) },
-    { title: "peak d*", numeric: true, cell: peakOf },
+    { title: "peak d*", numeric: true, cell: highestText },
   ],
   sampled,
 )}
@@ -269,21 +242,25 @@ ${table<WayFigures>(
   [
     { title: "reward model", heading: true, cell: ({ name }) => name },
     { title: "seeds", numeric: true, cell: ({ seeds }) => seeds },
-    { title: "peak d*", numeric: true, cell: ({ peak }) => rangeText(peak) },
+    { title: "peak d*", numeric: true, cell: ({ peak }) => peakText(peak, score) },
     { title: "best gold", numeric: true, cell: ({ best }) => `${score(best.gold)} at n = ${best.n}` },
     { title: "gold at the largest n", numeric: true, cell: ({ end }) => rangeText(end) },
     {
       title: "peak beside the first",
       numeric: true,
-      cell: ({ change }) => change && rangeText(change.peak, true),
+      cell: ({ change }) => change && (change.peak ? changeText(change.peak, signedScore) : noShift),
     },
-    { title: "best gold", numeric: true, cell: ({ change }) => change && rangeText(change.best, true) },
-    { title: "at the largest n", numeric: true, cell: ({ change }) => change && rangeText(change.end, true) },
     {
-      title: "the peak moves",
-      cell: ({ change }) =>
-        change && { more: "right", less: "left", "not shown": "not shown" }[verdictOf(change.peak)],
+      title: "best gold",
+      numeric: true,
+      cell: ({ change }) => change && changeText(change.best, signedScore),
     },
+    {
+      title: "at the largest n",
+      numeric: true,
+      cell: ({ change }) => change && changeText(change.end, signedScore),
+    },
+    { title: "the peak moves", cell: ({ change }) => change?.moves },
   ],
   all,
 )}`,

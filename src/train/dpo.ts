@@ -8,6 +8,7 @@
 import { mapped } from "../data/list.ts";
 import { type DpoOptions, dpoDefaults } from "./dpo-options.ts";
 import { TrainError } from "./errors.ts";
+import { type Condition, refuseIdle } from "./idle-options.ts";
 import type { FitResult } from "./loop/fit.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
 import { adaptiveBeta, type adaptiveDefaults, checkAdaptive } from "./preference/adaptive-beta.ts";
@@ -40,6 +41,39 @@ export function dpoSettings(options: DpoOptions, onWarning?: (text: string) => v
   if (o.referenceFree && o.refModel)
     throw new TrainError("ref_model: reference_free leaves the reference out; leave out one of them");
   return { o, loss };
+}
+
+const conditions: readonly Condition<DpoOptions>[] = [
+  {
+    names: ["betaMin", "betaMax", "klSteps", "klPrompts"],
+    holds: (o) => o.targetKl !== undefined,
+    needs: "target_kl",
+  },
+  {
+    names: ["fAlphaDivergenceCoef"],
+    holds: (o) => o.fDivergenceType === "alpha_divergence",
+    needs: "f_divergence_type alpha_divergence",
+  },
+  {
+    names: ["discopopTau"],
+    holds: ({ lossType }) => [lossType].flat().includes("discopop"),
+    needs: "loss_type discopop",
+  },
+  {
+    names: ["lossWeights"],
+    holds: ({ lossType }) => [lossType].flat().length > 1,
+    needs: "a loss_type of several",
+  },
+];
+
+/**
+ * Refuses what `dpoSettings` does, and options that were given and would do nothing.
+ *
+ * @throws TrainError with the option and what it needs
+ */
+export function checkDpo(options: Partial<DpoOptions>): void {
+  refuseIdle(options, conditions);
+  dpoSettings(options as DpoOptions);
 }
 
 /**

@@ -10,6 +10,7 @@
 
 import { responseArrays, type TokenSequence } from "../data/response-rows.ts";
 import { permutation, randomBits } from "../graph/random.ts";
+import { refuseIdle } from "./idle-options.ts";
 import { labelSpec } from "./loop/label-rows.ts";
 import { languageModelLoss } from "./loop/language-model.ts";
 import { addMetrics } from "./loop/metrics.ts";
@@ -59,6 +60,27 @@ export function expertIterationSettings(options: ExpertIterationOptions) {
   checkSelection(o, o.numGenerations);
   checkCounts(o, 1, ["innerEpochs"]);
   return o;
+}
+
+const ofSelection = (names: "topK" | "threshold" | "beta", selection: Selection["selection"]) => ({
+  names: [names],
+  holds: (o: Partial<ExpertIterationOptions>) =>
+    (o.selection ?? expertIterationDefaults.selection) === selection,
+  needs: `selection ${selection}`,
+});
+
+/**
+ * Refuses what `expertIterationSettings` does, and options that were given and would do nothing.
+ *
+ * @throws TrainError with the option and what it needs
+ */
+export function checkExpertIteration(options: Partial<ExpertIterationOptions>): void {
+  refuseIdle<ExpertIterationOptions>(options, [
+    ofSelection("topK", "top_k"),
+    ofSelection("threshold", "threshold"),
+    ofSelection("beta", "rejection"),
+  ]);
+  expertIterationSettings(options as ExpertIterationOptions);
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import type { Model } from "../models/load.ts";
 import { TrainError } from "./errors.ts";
+import { type Condition, refuseIdle } from "./idle-options.ts";
 import { withDefaults } from "./loop/trainer-options.ts";
 import { checkKlControl, type KlControl, type KlEstimator, klTerms } from "./policy/kl.ts";
 import type { PolicyLoss } from "./policy/update/policy-losses.ts";
@@ -11,7 +12,6 @@ import {
   type PromptedOptions,
   promptedDefaults,
   type SamplingOptions,
-  snake,
 } from "./prompted-options.ts";
 
 /**
@@ -97,12 +97,7 @@ export const ppoDefaults = {
   int8Rollouts: false,
 } as const satisfies Partial<PpoOptions>;
 
-/** Options that do something only where another one is as it says. */
-const conditions: readonly {
-  readonly names: readonly (keyof PpoOptions)[];
-  readonly holds: (o: Partial<PpoOptions>) => boolean;
-  readonly needs: string;
-}[] = [
+const conditions: readonly Condition<PpoOptions>[] = [
   {
     names: ["klCoefEnd"],
     holds: (o) => o.klSchedule === "linear" || o.klSchedule === "cosine",
@@ -126,10 +121,7 @@ const conditions: readonly {
  * @throws TrainError with the option and what it needs
  */
 export function checkPpo(options: Partial<PpoOptions>): void {
-  for (const { names, holds, needs } of conditions)
-    for (const name of names)
-      if (options[name] !== undefined && !holds(options))
-        throw new TrainError(`${snake(name)}: ${needs} is required for it; leave one of them out`);
+  refuseIdle(options, conditions);
   settingsOf(options as PpoStepOptions);
 }
 

@@ -4,6 +4,7 @@ import { preferencePreflight } from "../../data/preflight.ts";
 import { chatTemplateFrom } from "../../models/chat/node-template.ts";
 import { rewardEncoders } from "../../models/towers.ts";
 import { combinations } from "../../reward/ensemble/combine.ts";
+import { refuseIdle } from "../../train/idle-options.ts";
 import { checkEnsemble, rewardEnsemble } from "../../train/reward/reward-ensemble.ts";
 import { type RewardStart, reward, rewardSettings } from "../../train/reward.ts";
 import { rewardDefaults as d, rewardLossTypes } from "../../train/reward-options.ts";
@@ -110,8 +111,11 @@ export const rewardStage = stageKind({
       ...options,
       ...(objectives !== undefined && { objectives: listed(objectives as string) }),
     };
-    if (members === 1) rewardSettings(given as never);
-    else checkEnsemble({ members, ...given } as never);
+    if (members !== 1) return checkEnsemble({ members, ...given } as never);
+    refuseIdle<Parameters<typeof checkEnsemble>[0]>(given, [
+      { names: ["combine", "lambda", "sharedBackbone"], holds: () => false, needs: "members of at least 2" },
+    ]);
+    rewardSettings(given as never);
   },
   async run({ normalize_data, members = 1, shared_backbone, objectives, ...keys }, context) {
     let data = { rows: 0, skipped: 0 };

@@ -1,8 +1,8 @@
 /** The stage `expert-iteration`: a policy learns from the best of its own responses. */
 import {
+  checkExpertIteration,
   expertIterationDefaults as d,
   expertIteration,
-  expertIterationSettings,
 } from "../../../train/expert-iteration.ts";
 import { selections } from "../../../train/online/selection.ts";
 import { choice, count, flag, number, positive } from "../../keys.ts";
@@ -29,6 +29,6 @@ export const expertIterationStage = onlineStage({
     }),
   },
   shown: ["objective/scores", "objective/scores_kept", "selection/kept", "objective/kl", "loss"],
-  check: (options) => void expertIterationSettings(options as never),
+  check: checkExpertIteration,
   train: expertIteration,
 });

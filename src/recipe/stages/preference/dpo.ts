@@ -1,6 +1,6 @@
 /** The stage `dpo`: direct preference optimisation on pairs (Rafailov et al. 2023). */
 import { z } from "zod";
-import { dpo, dpoSettings } from "../../../train/dpo.ts";
+import { checkDpo, dpo } from "../../../train/dpo.ts";
 import { dpoDefaults as d } from "../../../train/dpo-options.ts";
 import { fDivergenceNames } from "../../../train/preference/divergences.ts";
 import { preferenceLossNames } from "../../../train/preference/preference-losses.ts";
@@ -68,6 +68,6 @@ export const dpoStage = stageKind({
   answers: true,
   shown: ["loss", "rewards/accuracies", "rewards/margins", "eval_loss"],
   next: nextOf,
-  check: (options) => void dpoSettings(options as never),
+  check: checkDpo,
   run: runPairs(dpo),
 });

@@ -93,7 +93,7 @@ describe("attune overopt", () => {
     for (const check of [[], ["--check"]]) {
       const { code, stdout, stderr } = await attune("overopt", "hh", ...check);
       expect([code, stdout]).toEqual([1, ""]);
-      expect(stderr).toMatch(/a stage that optimises a reward .* is required.*the stages are reward/);
+      expect(stderr).toMatch(/a stage that optimises a reward .* is required.*the stages are base, reward/);
     }
   });
 

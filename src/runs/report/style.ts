@@ -135,7 +135,7 @@ footer h2 { font-size: 1.1rem; color: var(--ink); }
   figure, .tiles div, .answer, tr, article { break-inside: avoid; }
   .scroll, figure.wide, .answers { overflow: visible; background: none; }
   .scroll table { font-size: 9px; }
-  th, td { padding-right: 5px; }
+  th, td { padding-right: 5px; white-space: normal; }
   .interval, .against { font-size: 7.5px; }
   .answers { grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: .5rem; }
   .tiles { grid-template-columns: repeat(5, 1fr); gap: .5rem; }

@@ -10,11 +10,9 @@ import { datasetName } from "../data/node-hub-data.ts";
 import { type ParsedReward, parseReward } from "../reward/spec.ts";
 import { RecipeError } from "./errors.ts";
 import type { Recipe } from "./recipe.ts";
-import { namesIn } from "./references.ts";
+import { dataKeys, namesIn } from "./references.ts";
 import { stageKinds } from "./stages/index.ts";
 import { worldFile } from "./world.ts";
-
-const dataKeys = ["data", "eval_data", "normalize_data"] as const;
 
 /** A model's name that no hub has: org/name has one slash, and begins with neither a dot nor a slash. */
 const isFolder = (name: string): boolean => /^[./~\\]|^[A-Z]:\\|\/.*\//i.test(name);

@@ -2,7 +2,8 @@
 import { ensembleOfText } from "../reward/spec.ts";
 import type { StageKeys, StageKind } from "./stage.ts";
 
-const dataKeys = ["data", "eval_data", "normalize_data"];
+/** Keys of stages whose values name data. */
+export const dataKeys = ["data", "eval_data", "normalize_data"];
 
 /** Every text in a value, with its weight (`0.5*judge`, `pairs=2`) taken off. */
 export function namesIn(value: unknown): string[] {

@@ -105,7 +105,8 @@ function describe(value: unknown): string {
 }
 
 const shownLength = 60;
-const shortened = (text: string): string =>
+/** A text for a message, quoted and cut. */
+export const shortened = (text: string): string =>
   JSON.stringify(text.length > shownLength ? `${text.slice(0, shownLength)}…` : text);
 
 /** A row for a message: its number, counted from 1, and how its completion begins. */

@@ -40,11 +40,8 @@ export interface StudyCommand {
   readonly require?: (study: Study, grid: Grid) => void;
 }
 
-/** A part of the command line; `flag` is how it was given. */
-type Given = Override;
-
 /** Reads the study with some of what was given. */
-type Read = (given: readonly Given[]) => Promise<Study>;
+type Read = (given: readonly Override[]) => Promise<Study>;
 
 /**
  * The study of the command line: of a folder, of a file with options and fields, or of given models alone.
@@ -106,10 +103,10 @@ const isFault = (error: unknown): error is RecipeError => error instanceof Recip
 /** What the file has wrong by itself is its own fault; without a file everything came from the command line. */
 async function orBlame(
   read: Read,
-  given: readonly Given[],
+  given: readonly Override[],
   { command, file }: { readonly command: StudyCommand; readonly file?: string },
 ): Promise<Study> {
-  const faultOf = (parts: readonly Given[]): Promise<string | undefined> =>
+  const faultOf = (parts: readonly Override[]): Promise<string | undefined> =>
     read(parts).then(
       () => undefined,
       (error: unknown) => {
@@ -139,13 +136,13 @@ async function orBlame(
 }
 
 /** Options as fields of the study. */
-function givenBy(options: StudyOptions): Given[] {
+function givenBy(options: StudyOptions): Override[] {
   const { trainer } = options;
-  const part = (name: string, key: string, value: unknown, text: unknown = value): Given[] =>
+  const part = (name: string, key: string, value: unknown, text: unknown = value): Override[] =>
     value === undefined ? [] : [{ path: ["study", key], value, flag: `--${name} ${text}` }];
   // A strength without a stage's name is the trainer's.
   const whole = (text: string) => (trainer && !/^[^=]*\./.test(text) ? `${trainer}.${text}` : text);
-  const lists = (name: string, key: string, texts: readonly string[] = []): Given[] =>
+  const lists = (name: string, key: string, texts: readonly string[] = []): Override[] =>
     texts.flatMap((text) => {
       try {
         const [field, values] = parseValues(whole(text));
@@ -176,7 +173,7 @@ function givenBy(options: StudyOptions): Given[] {
 const numeral = (text: string): number | string =>
   text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text);
 
-function fieldsGiven(fields: readonly string[]): Given[] {
+function fieldsGiven(fields: readonly string[]): Override[] {
   try {
     return parseOverrides(fields);
   } catch (error) {
@@ -186,7 +183,7 @@ function fieldsGiven(fields: readonly string[]): Given[] {
 }
 
 /** Each --strength and each --vary is a part of its own; together they stand in place of those of the file. */
-function overridesOf(given: readonly Given[]): Override[] {
+function overridesOf(given: readonly Override[]): Override[] {
   const lists = ["--strength ", "--vary "].flatMap((option): Override[] => {
     const parts = given.filter(({ flag }) => flag.startsWith(option));
     const [first] = parts;

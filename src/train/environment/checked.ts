@@ -1,5 +1,6 @@
 /** Environments held to the protocol: what one throws, or answers wrongly, is an error that names it, the call and the turn. */
 import { AttuneError } from "../../graph/errors.ts";
+import { shortened } from "../../reward/reward.ts";
 import { TrainError } from "../errors.ts";
 import type { Environment, MakeEnvironment, ResetOptions, Step } from "./environment.ts";
 
@@ -84,7 +85,3 @@ function describe(value: unknown): string {
   if (Array.isArray(value)) return "an array";
   return keys.length === 0 ? "an object without keys" : `an object with ${keys.slice(0, 4).join(", ")}`;
 }
-
-const shownLength = 60;
-const shortened = (text: string): string =>
-  JSON.stringify(text.length > shownLength ? `${text.slice(0, shownLength)}…` : text);
